@@ -1,0 +1,9 @@
+"""The commands, one module each with a `main(argv)`; this table is their index."""
+
+COMMANDS = {
+    "quickstart": "prepare, pretrain, evaluate and report on packaged medical images",
+    "prepare": "turn files into records in ArrayRecord shards with a manifest",
+    "pretrain": "pre-train an encoder by graph matching; run it again to resume",
+    "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",
+    "report": "write one self-contained HTML page about a run",
+}

@@ -1,0 +1,1 @@
+"""The mathematics of second-order graph matching, in pure JAX."""
