@@ -1,0 +1,246 @@
+"""Robust tabu search over swaps for batches of matching problems.
+
+Every start is a permutation that is improved by the best allowed exchange of two
+targets, also when the best one is a step down; a pair just left may not come back for
+some steps unless that would beat the best value seen (Taillard's robust tabu search,
+1991, with an integer hash in place of random tenures). The trip count is fixed, there
+is no random key and no host call, so a solve is a pure function and the same from run
+to run.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from lvmmed_jax.matching import problem as problems
+
+_START_SEED = 20231
+_MIN_TENURE, _TENURE_RANGE = 3, 8  # a pair stays tabu for 3 to 10 steps
+_ASPIRATION = 1e-6  # relative; a gain below it is rounding
+
+
+class Solution(NamedTuple):
+    """A permutation matrix a graph, and what it is worth in its own problem."""
+
+    matching: Float[Array, "G N N"]
+    objective: Float[Array, "G"]
+
+
+class _Search(NamedTuple):
+    """One start's state. Columns k stand for "the target that node k has now".
+
+    marginal[i, k]: worth of giving node i the target of k, all others staying.
+    cross[i, k]: pair terms that the sum of marginals counts wrongly in a swap.
+    tabu[i, k]: the step until which i may not get the target of k.
+    """
+
+    targets: Int[Array, "N"]
+    marginal: Float[Array, "N N"]
+    cross: Float[Array, "N N"]
+    tabu: Int[Array, "N N"]
+    value: Float[Array, ""]
+    best_value: Float[Array, ""]
+    best_targets: Int[Array, "N"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """Multi-start tabu search, called on a batch of problems.
+
+    Attributes:
+      num_starts: fixed random permutations to start from; None: 16.
+      num_steps: swaps from each start; None: 64 up to N = 8, 128 up to 16, N^2 / 2
+        above.
+    """
+
+    num_starts: int | None = None
+    num_steps: int | None = None
+
+    def __call__(
+        self,
+        problem: problems.MatchingProblem,
+        starts: Int[Array, "G K N"] | None = None,
+    ) -> Solution:
+        """Solves G problems at once.
+
+        Args:
+          problem: arrays with one leading axis G.
+          starts: further permutations to start from, `starts[g, s, i]` = target of node
+            i; the result is never worse than any of them.
+
+        Returns:
+          The best matching that any start met, with its objective. The value is exact:
+          it is recomputed from the affinities.
+        """
+        num_graphs, num_nodes, _ = problem.vertex_affinity.shape
+        own = _fixed_starts(
+            num_nodes, 16 if self.num_starts is None else self.num_starts
+        )
+        lanes = jnp.broadcast_to(jnp.asarray(own), (num_graphs, *own.shape))
+        if starts is not None:
+            lanes = jnp.concatenate([starts.astype(lanes.dtype), lanes], axis=1)
+        matching = jax.vmap(_solve, (0, 0, None))(
+            problem, lanes, self._steps(num_nodes)
+        )
+        return Solution(matching, jax.vmap(problems.objective)(problem, matching))
+
+    def _steps(self, num_nodes: int) -> int:
+        if self.num_steps is not None:
+            return self.num_steps
+        return 64 if num_nodes <= 8 else max(128, num_nodes**2 // 2)
+
+
+def _fixed_starts(num_nodes: int, num_starts: int) -> np.ndarray:
+    """[S, N] permutations from a fixed seed, the unmoved order never among them.
+
+    With equal affinities every matching ties and the first start wins: were it the
+    identity, collapsed embeddings would have loss zero.
+    """
+    generator = np.random.default_rng(_START_SEED)
+    starts = []
+    while len(starts) < num_starts:
+        permutation = generator.permutation(num_nodes)
+        if num_nodes == 1 or np.any(permutation != np.arange(num_nodes)):
+            starts.append(permutation)
+    return np.stack(starts).astype(np.int32)
+
+
+def _solve(
+    problem: problems.MatchingProblem, starts: Int[Array, "S N"], num_steps: int
+) -> Float[Array, "N N"]:
+    """The best permutation matrix met from any start, for one problem."""
+    table = problems.pair_table(problem)
+    costs = problem.vertex_affinity
+    lanes = jnp.arange(starts.shape[0], dtype=jnp.uint32)
+    search = jax.vmap(lambda start: _begin(costs, table, start))(starts)
+
+    def body(step: Int[Array, ""], search: _Search) -> _Search:
+        return jax.vmap(lambda lane, one: _step(table, step, lane, one))(lanes, search)
+
+    search = jax.lax.fori_loop(0, num_steps, body, search)
+    values = jax.vmap(lambda targets: _value(costs, table, targets))(
+        search.best_targets
+    )
+    best = search.best_targets[jnp.argmax(jnp.nan_to_num(values, nan=-jnp.inf))]
+    return jax.nn.one_hot(best, costs.shape[0], dtype=costs.dtype)
+
+
+def _value(
+    costs: Float[Array, "N N"],
+    table: Float[Array, "N N N N"],
+    targets: Int[Array, "N"],
+) -> Float[Array, ""]:
+    """The objective of the permutation i -> targets[i]."""
+    nodes = jnp.arange(targets.size)
+    pairs = table[nodes[:, None], targets[:, None], nodes[None], targets[None]]
+    return jnp.sum(costs[nodes, targets]) + 0.5 * jnp.sum(pairs)
+
+
+def _begin(
+    costs: Float[Array, "N N"],
+    table: Float[Array, "N N N N"],
+    start: Int[Array, "N"],
+) -> _Search:
+    """Full tables for one start; from here on they are only updated."""
+    nodes = jnp.arange(start.size)
+    linear = jnp.sum(table[:, :, nodes, start], axis=2)  # i a
+    marginal = (costs + linear)[:, start]
+    i, k = nodes[:, None], nodes[None]
+    here, there = start[:, None], start[None]
+    cross = table[i, here, k, there] + table[i, there, k, here]
+    value = _value(costs, table, start)
+    tabu = jnp.zeros_like(cross, dtype=jnp.int32)
+    return _Search(start, marginal, cross, tabu, value, value, start)
+
+
+def _swap_deltas(
+    marginal: Float[Array, "N N"], cross: Float[Array, "N N"]
+) -> Float[Array, "N N"]:
+    """[i, k] -> the exact change of the objective when i and k exchange targets."""
+    own = jnp.diagonal(marginal)
+    return marginal + marginal.T - own[:, None] - own[None] + cross
+
+
+def _step(
+    table: Float[Array, "N N N N"],
+    step: Int[Array, ""],
+    lane: Int[Array, ""],
+    search: _Search,
+) -> _Search:
+    """One swap: the best allowed one; where nothing is allowed, nothing changes."""
+    num_nodes = search.targets.size
+    deltas = _swap_deltas(search.marginal, search.cross)
+    needed = search.best_value + _ASPIRATION * (1 + jnp.abs(search.best_value))
+    free = jnp.maximum(search.tabu, search.tabu.T) <= step
+    allowed = free | (search.value + deltas > needed)
+    nodes = jnp.arange(num_nodes)
+    allowed &= nodes[:, None] > nodes[None]
+    deltas = jnp.where(allowed, deltas, -jnp.inf)
+    best = jnp.max(deltas)
+    order = nodes[:, None] * num_nodes + nodes[None]
+    chosen = jnp.min(jnp.where(allowed & (deltas == best), order, num_nodes**2))
+    moved = _swap(
+        table, step, lane, search, chosen // num_nodes, chosen % num_nodes, best
+    )
+    return jax.tree.map(
+        lambda new, old: jnp.where(chosen < num_nodes**2, new, old), moved, search
+    )
+
+
+def _swap(
+    table: Float[Array, "N N N N"],
+    step: Int[Array, ""],
+    lane: Int[Array, ""],
+    search: _Search,
+    i: Int[Array, ""],
+    j: Int[Array, ""],
+    delta: Float[Array, ""],
+) -> _Search:
+    """Nodes i and j exchange targets; the tables follow in O(N^2)."""
+    nodes = jnp.arange(search.targets.size)
+    is_i, is_j = nodes == i, nodes == j
+    old_i, old_j = search.targets[i], search.targets[j]
+    targets = jnp.where(is_i, old_j, jnp.where(is_j, old_i, search.targets))
+
+    def swap_columns(array: Array) -> Array:
+        column_i, column_j = array[:, i, None], array[:, j, None]
+        return jnp.where(is_i, column_j, jnp.where(is_j, column_i, array))
+
+    change = table[i, old_j] + table[j, old_i] - table[i, old_i] - table[j, old_j]
+    marginal = swap_columns(search.marginal) + change[:, targets]
+
+    def cross_row(node: Int[Array, ""], target: Int[Array, ""]) -> Float[Array, "N"]:
+        return table[node, target, nodes, targets] + table[node, targets, nodes, target]
+
+    row_i, row_j = cross_row(i, old_j), cross_row(j, old_i)
+    cross = jnp.where(
+        is_i[:, None], row_i, jnp.where(is_j[:, None], row_j, search.cross)
+    )
+    cross = jnp.where(is_i, row_i[:, None], jnp.where(is_j, row_j[:, None], cross))
+    # node i may not soon get back the target that now belongs to j, nor j that of i
+    left = (is_i[:, None] & is_j) | (is_j[:, None] & is_i)
+    tabu = jnp.where(left, step + _tenure(step, lane), swap_columns(search.tabu))
+
+    value = search.value + delta
+    better = value > search.best_value
+    return _Search(
+        targets,
+        marginal,
+        cross,
+        tabu,
+        value,
+        jnp.where(better, value, search.best_value),
+        jnp.where(better, targets, search.best_targets),
+    )
+
+
+def _tenure(step: Int[Array, ""], lane: Int[Array, ""]) -> Int[Array, ""]:
+    """How long a pair stays tabu: 3 to 10 steps by an integer hash, no random key."""
+    mixed = step.astype(jnp.uint32) * jnp.uint32(2654435761) + lane * jnp.uint32(40503)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2246822519)
+    mixed ^= mixed >> 13
+    return _MIN_TENURE + (mixed % jnp.uint32(_TENURE_RANGE)).astype(jnp.int32)
