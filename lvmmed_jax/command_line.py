@@ -49,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         near = difflib.get_close_matches(name, commands.COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         known = ", ".join(commands.COMMANDS)
-        print(f"lvmmed: unknown command {name!r}{hint} (there are {known})", file=sys.stderr)
+        print(
+            f"lvmmed: unknown command {name!r}{hint} (there are {known})",
+            file=sys.stderr,
+        )
         return EXIT_USAGE
     try:
         return importlib.import_module(f"lvmmed_jax.commands.{name}").main(argv[1:])

@@ -1,12 +1,12 @@
 """Affinities between two graphs: vertices (global and local) and edges.
 
 Section 3.2.2 (Eq. 2, Eq. 3) and 3.2.3 of the paper, one function each. Functions take
-one pair of graphs; `jax.vmap` makes batches. Products run in full float32, also on a TPU.
+one pair of graphs; `jax.vmap` makes batches. Products run in full float32 everywhere.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from lvmmed_jax.matching import graphs
 
@@ -66,38 +66,75 @@ def local_affinity(
     Returns:
       [N, N], rows are images of view s.
     """
-    gram = jnp.einsum("ipd,aqd->iapq", features_s, features_t, precision=_HIGHEST)
-    squares_s = jnp.sum(jnp.square(features_s), axis=-1)[:, None, :, None]
-    squares_t = jnp.sum(jnp.square(features_t), axis=-1)[None, :, None, :]
-    lengths = jnp.sqrt(jnp.maximum(squares_s * squares_t, _TINY_NORM**4))
-    cosines = gram / lengths  # N N P P
-    by_feature = jax.lax.stop_gradient(squares_s + squares_t - 2 * gram)
-    by_location = sum(
-        jnp.square(
-            locations_s[:, None, :, None, axis] - locations_t[None, :, None, :, axis]
-        )
-        for axis in (0, 1)
+    by_location, by_feature, cosines = _cell_tables(
+        features_s, features_t, locations_s, locations_t
     )
-    terms = [
-        _best_cells(distances, values, num_cells)
-        for distances in (by_location, by_feature)
-        for distances, values in (
-            (distances, cosines),
-            (jnp.swapaxes(distances, 2, 3), jnp.swapaxes(cosines, 2, 3)),
-        )
-    ]
+    terms = []
+    for distances in (by_location, by_feature):
+        terms.append(_mean_of_best(distances, cosines, num_cells))
+        turned, values = jnp.swapaxes(distances, 2, 3), jnp.swapaxes(cosines, 2, 3)
+        terms.append(_mean_of_best(turned, values, num_cells))
     return sum(terms) / len(terms)
 
 
+def cell_matches(
+    features_s: Float[Array, "P D"],
+    features_t: Float[Array, "P D"],
+    locations_s: Float[Array, "P 2"],
+    locations_t: Float[Array, "P 2"],
+    num_cells: int,
+) -> tuple[Int[Array, "M 2"], Int[Array, "M 2"]]:
+    """The pairs (cell of s, cell of t) that Eq. 2 keeps for one pair of images.
+
+    Returns:
+      Those by location and those by feature, nearest first; M = min(num_cells, P).
+    """
+    by_location, by_feature, _ = _cell_tables(
+        features_s[None], features_t[None], locations_s[None], locations_t[None]
+    )
+
+    def pairs(distances: Float[Array, "P P"]) -> Int[Array, "M 2"]:
+        nearest, kept = _best_cells(distances, num_cells)
+        return jnp.stack([kept, nearest[kept]], axis=-1)
+
+    return pairs(by_location[0, 0]), pairs(by_feature[0, 0])
+
+
+def _cell_tables(
+    features_s: Float[Array, "N P D"],
+    features_t: Float[Array, "N P D"],
+    locations_s: Float[Array, "N P 2"],
+    locations_t: Float[Array, "N P 2"],
+) -> tuple[Float[Array, "N N P P"], Float[Array, "N N P P"], Float[Array, "N N P P"]]:
+    """[i, a, p, q] squared distances by location and by feature, and cosines."""
+    gram = jnp.einsum("ipd,aqd->iapq", features_s, features_t, precision=_HIGHEST)
+    squares_s = jnp.sum(jnp.square(features_s), axis=-1)[:, None, :, None]
+    squares_t = jnp.sum(jnp.square(features_t), axis=-1)[None, :, None, :]
+    cosines = gram / jnp.sqrt(jnp.maximum(squares_s * squares_t, _TINY_NORM**4))
+    by_feature = jax.lax.stop_gradient(squares_s + squares_t - 2 * gram)
+    rows, columns = (
+        locations_s[:, None, :, None, axis] - locations_t[None, :, None, :, axis]
+        for axis in (0, 1)
+    )
+    return jnp.square(rows) + jnp.square(columns), by_feature, cosines
+
+
 def _best_cells(
+    distances: Float[Array, "*B P Q"], num_cells: int
+) -> tuple[Int[Array, "*B P"], Int[Array, "*B M"]]:
+    """Each cell's nearest cell, and the `num_cells` cells whose nearest is nearest."""
+    nearest = jnp.argmin(distances, axis=-1)
+    num_cells = min(num_cells, distances.shape[-2])
+    _, kept = jax.lax.top_k(-jnp.min(distances, axis=-1), num_cells)
+    return nearest, kept
+
+
+def _mean_of_best(
     distances: Float[Array, "N N P Q"], values: Float[Array, "N N P Q"], num_cells: int
 ) -> Float[Array, "N N"]:
-    """Mean value of the `num_cells` cells p whose nearest cell q is nearest."""
-    nearest = jnp.argmin(distances, axis=-1, keepdims=True)
-    nearest_values = jnp.take_along_axis(values, nearest, axis=-1)[..., 0]  # N N P
-    num_cells = min(num_cells, distances.shape[2])
-    _, kept = jax.lax.top_k(-jnp.min(distances, axis=-1), num_cells)
-    return jnp.mean(jnp.take_along_axis(nearest_values, kept, axis=-1), axis=-1)
+    nearest, kept = _best_cells(distances, num_cells)
+    at_nearest = jnp.take_along_axis(values, nearest[..., None], axis=-1)[..., 0]
+    return jnp.mean(jnp.take_along_axis(at_nearest, kept, axis=-1), axis=-1)
 
 
 def vertex_affinity(

@@ -76,11 +76,13 @@ class Solver:
           The best matching that any start met, with its objective. The value is exact:
           it is recomputed from the affinities.
         """
-        num_graphs, num_nodes, _ = problem.vertex_affinity.shape
+        num_nodes = problem.vertex_affinity.shape[-1]
         own = _fixed_starts(
             num_nodes, 16 if self.num_starts is None else self.num_starts
         )
-        lanes = jnp.broadcast_to(jnp.asarray(own), (num_graphs, *own.shape))
+        # zeros of a problem array: under shard_map, starts vary over devices as it does
+        zeros = jnp.zeros_like(problem.vertex_affinity[:, :1], dtype=own.dtype)
+        lanes = own[None] + zeros
         if starts is not None:
             lanes = jnp.concatenate([starts.astype(lanes.dtype), lanes], axis=1)
         matching = jax.vmap(_solve, (0, 0, None))(

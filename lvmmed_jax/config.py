@@ -1,0 +1,171 @@
+"""A run's settings: frozen dataclasses, the only place with a run's defaults.
+
+The defaults are the paper's values (section and table in each comment; "project" where
+the paper is silent and the README's "Differences from the paper" says why).
+"""
+
+import ast
+import dataclasses
+import difflib
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the device is fed."""
+
+    global_batch: int = 3072  # images a step; paper 3200 does not cut into graphs
+    num_workers: int = 4  # decoding processes; 0 decodes in the main process
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; ImageNet's
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """Random views of an image (section 4.1: crop, flip, jitter, blur, as VICRegL)."""
+
+    size: int = 224  # pixels a side
+    crop_area: tuple[float, float] = (0.08, 1.0)  # share of the image's area
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height
+    flip_probability: float = 0.5  # horizontal; locations are flipped along
+    jitter_probability: float = 0.8
+    brightness: float = 0.4  # factor drawn from 1 - b to 1 + b; likewise the next two
+    contrast: float = 0.4
+    saturation: float = 0.2  # colour data only
+    hue: float = 0.1  # share of a full turn, colour data only
+    blur_probability: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels of the view
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Encoder, projector and message passing (appendix A)."""
+
+    encoder: str = "resnet50"  # a row of models/resnet.py's table
+    width: int = 64  # channels of the first stage
+    dtype: str = "float32"  # of the encoder's activations; or bfloat16
+    projection_width: int = 128  # F
+    message_passing_layers: int = 2
+    skip: bool = True  # add the projection back after message passing; project
+
+
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """Graphs, affinities, noise and the gradient rule (section 3.2, appendix A)."""
+
+    graph_size: int = 16  # N, images a graph
+    num_neighbours: int = 5  # k, from 1 to N - 1
+    alpha: float = 0.8  # weight of the global vertex affinity against the local
+    num_cells: int = 20  # gamma, cell pairs kept of each kind; project
+    sigma: float = 1.0  # scale of the Gumbel noise
+    interpolation: float = 80.0  # lambda of the gradient rule
+    num_starts: int | None = None  # of the tabu search; None: by N, see Solver
+    num_steps: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """Adam with a learning rate that is halved (section 4.1)."""
+
+    learning_rate: float = 2e-3
+    halve_at: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)  # shares of the run; project
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Length, randomness and rhythm of a run."""
+
+    steps: int = 42_300  # 100 epochs of 1.3 million images in batches of 3072
+    seed: int = 0
+    log_every_steps: int = 10
+    evaluate_every_steps: int = 100
+    num_evaluation_images: int = 512  # fixed graphs for the noise-free metrics
+    checkpoint_every_steps: int = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run."""
+
+    data: Data = Data()
+    views: Views = Views()
+    model: Model = Model()
+    matching: Matching = Matching()
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+
+
+def override(config: Config, overrides: dict[str, Any]) -> Config:
+    """Replaces fields by their names, e.g. `{"train.steps": 100}`.
+
+    Args:
+      config: the run's settings.
+      overrides: "section.key" -> value; a string is read as a Python literal where the
+        field is not a string.
+
+    Raises:
+      ValueError: no such section or key (the nearest is named), or a value that does
+        not have the field's type.
+    """
+    for name, value in overrides.items():
+        section, _, key = name.partition(".")
+        _check_known(section, config, f"config section {section!r} in {name!r}")
+        group = getattr(config, section)
+        _check_known(key, group, f"config key {name!r}", prefix=f"{section}.")
+        value = _parse(name, value, getattr(group, key))
+        group = dataclasses.replace(group, **{key: value})
+        config = dataclasses.replace(config, **{section: group})
+    return config
+
+
+def differences(ours: dict, theirs: dict) -> list[str]:
+    """Lines "section.key: ours, theirs" for the fields in which two runs differ.
+
+    Args:
+      ours: nested dict, as `dataclasses.asdict(config)` through JSON.
+      theirs: the same of the other run.
+    """
+    ours, theirs = _flatten(ours), _flatten(theirs)
+    return [
+        f"{name}: {ours.get(name, 'absent')!r}, there {theirs.get(name, 'absent')!r}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _flatten(nested: dict) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": value
+        for section, group in nested.items()
+        for key, value in group.items()
+    }
+
+
+def _check_known(name: str, group: Any, what: str, prefix: str = "") -> None:
+    known = [field.name for field in dataclasses.fields(group)]
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {prefix + near[0]!r}?" if near else f"known: {known}"
+    raise ValueError(f"unknown {what}; {hint}")
+
+
+def _parse(name: str, value: Any, current: Any) -> Any:
+    """`value` as the type of the field's present value; None fits int fields."""
+    if isinstance(value, str) and not isinstance(current, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise ValueError(f"{name}={value!r} is not a {_kind(current)}") from None
+    if isinstance(current, float) and type(value) is int:
+        value = float(value)
+    if isinstance(current, tuple) and isinstance(value, list | tuple):
+        return tuple(float(entry) for entry in value)
+    wanted = int if current is None else type(current)
+    if type(value) is not wanted and not (current is None and value is None):
+        raise ValueError(f"{name}={value!r} is not a {_kind(current)}")
+    return value
+
+
+def _kind(current: Any) -> str:
+    return "int" if current is None else type(current).__name__

@@ -1,0 +1,110 @@
+"""ResNet encoders (He et al. 2015; v1.5 strides, as torchvision) to feature maps."""
+
+import functools
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Variant(NamedTuple):
+    """A row of the table below."""
+
+    stage_sizes: tuple[int, ...]
+    bottleneck: bool
+
+
+VARIANTS = {
+    # three stages of one block (He et al. 2015, section 4.2, n = 1): for laptops
+    "resnet8": Variant((1, 1, 1), bottleneck=False),
+    "resnet18": Variant((2, 2, 2, 2), bottleneck=False),
+    "resnet50": Variant((3, 4, 6, 3), bottleneck=True),
+}
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions, or 1x1, 3x3, 1x1 with 4 times the width.
+
+    Attributes:
+      width: channels of the 3x3 convolutions.
+      stride: of the (first) 3x3 convolution.
+      bottleneck: which of the two forms.
+      dtype: of the activations; parameters and statistics stay float32.
+    """
+
+    width: int
+    stride: int
+    bottleneck: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, R, S, D] -> [B, R / stride, S / stride, D']."""
+        conv = functools.partial(_conv, dtype=self.dtype)
+        norm = functools.partial(_norm, train=train, dtype=self.dtype)
+        if self.bottleneck:
+            plan = [(1, 1, 1), (3, self.stride, 1), (1, 1, 4)]
+        else:
+            plan = [(3, self.stride, 1), (3, 1, 1)]
+        y = x
+        for index, (kernel, stride, expansion) in enumerate(plan):
+            y = conv(self.width * expansion, kernel, stride)(y)
+            y = norm()(y)
+            if index < len(plan) - 1:
+                y = nn.relu(y)
+        if x.shape != y.shape:
+            x = conv(y.shape[-1], 1, self.stride, name="projection")(x)
+            x = norm(name="projection_norm")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Images to a feature map.
+
+    Attributes:
+      variant: name of a row of `VARIANTS`.
+      width: channels of the first stage, doubled in each further one; the paper: 64.
+      dtype: of the activations.
+    """
+
+    variant: str
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, 3] normalised images -> [B, R, S, D] float32 feature maps.
+
+        R = H / 32 with four stages, H / 16 with three.
+        """
+        stage_sizes, bottleneck = VARIANTS[self.variant]
+        x = _conv(self.width, 7, 2, self.dtype)(images.astype(self.dtype))
+        x = nn.relu(_norm(train, self.dtype)(x))
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        for stage, num_blocks in enumerate(stage_sizes):
+            for block in range(num_blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                width = self.width * 2**stage
+                x = Block(width, stride, bottleneck, self.dtype)(x, train)
+        return x.astype(jnp.float32)
+
+
+def _conv(features, kernel, stride, dtype, name=None):
+    pad = kernel // 2
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=stride,
+        padding=((pad, pad), (pad, pad)),
+        use_bias=False,
+        dtype=dtype,
+        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        name=name,
+    )
+
+
+def _norm(train, dtype, name=None):
+    return nn.BatchNorm(
+        use_running_average=not train, momentum=0.9, dtype=dtype, name=name
+    )

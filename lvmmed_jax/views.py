@@ -1,0 +1,159 @@
+"""Two random views of an image, made on the device, with their locations.
+
+Crop, flip and resize are one pair of small matrices (rows and columns), so a view costs
+two matrix products instead of a gather; so is the blur. One key an image: the number of
+devices changes no number.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from lvmmed_jax import config
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+# RGB to YIQ; hue turns the two chroma axes
+_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+
+
+def make_views(
+    images: UInt8[Array, "B H W C"],
+    sizes: Int[Array, "B 2"],
+    key: Array,
+    settings: config.Views,
+    grid: tuple[int, int],
+) -> tuple[Float[Array, "B 2 h w 3"], Float[Array, "B 2 R S 2"]]:
+    """Draws two views of every image (step 1 of the paper's algorithm).
+
+    Args:
+      images: [B, H, W, C], uint8, zero-padded at bottom and right; C is 1 or 3.
+      sizes: [B, 2], the true height and width of each.
+      key: the step's key; image b uses `fold_in(key, b)`.
+      settings: sizes, ranges and probabilities.
+      grid: (R, S) of the encoder's feature map at this view size.
+
+    Returns:
+      Views [B, 2, h, w, 3] in [0, 1], grey repeated over the channels, and the centres
+      of the feature map's cells in the original image, [B, 2, R, S, 2] as (row, column)
+      divided by the image's height and width.
+    """
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(
+        jnp.arange(images.shape[0])
+    )
+
+    def two(image, size, key):
+        return jax.vmap(lambda key: _view(image, size, key, settings, grid))(
+            jax.random.split(key, 2)
+        )
+
+    return jax.vmap(two)(images, sizes, keys)
+
+
+def normalise(
+    views: Float[Array, "*B h w 3"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "*B h w 3"]:
+    """(view - mean) / std per channel; values of RGB in [0, 1]."""
+    return (views - jnp.asarray(mean).reshape((1,) * (views.ndim - 1) + (3,))) / (
+        jnp.asarray(std).reshape((1,) * (views.ndim - 1) + (3,))
+    )
+
+
+def _view(image, size, key, settings, grid):
+    keys = jax.random.split(key, 4)
+    top, left, height, width = _crop(size.astype(jnp.float32), keys[0], settings)
+    flip = jax.random.bernoulli(keys[1], settings.flip_probability)
+    rows = _resampling(image.shape[0], size[0], settings.size, top, height, False)
+    columns = _resampling(image.shape[1], size[1], settings.size, left, width, flip)
+    view = _separable(rows, image.astype(jnp.float32) / 255, columns)
+    view = _jitter(view, keys[2], settings)
+    view = _blur(view, keys[3], settings)
+    locations = _locations(size, top, left, height, width, flip, grid)
+    return jnp.broadcast_to(view, (*view.shape[:2], 3)), locations
+
+
+def _separable(rows, image, columns):
+    """rows [h, H] @ image [H, W, C] @ columns^T [W, w], a channel each."""
+    return jnp.einsum("hH,HWC,wW->hwC", rows, image, columns, precision=_HIGHEST)
+
+
+def _crop(size, key, settings):
+    """A box (top, left, height, width) in pixels, of random area and aspect."""
+    area_key, ratio_key, place_key = jax.random.split(key, 3)
+    low, high = settings.crop_area
+    area = jax.random.uniform(area_key, minval=low, maxval=high) * size[0] * size[1]
+    low, high = (jnp.log(bound) for bound in settings.crop_ratio)
+    ratio = jnp.exp(jax.random.uniform(ratio_key, minval=low, maxval=high))
+    box = jnp.minimum(jnp.sqrt(jnp.stack([area / ratio, area * ratio])), size)
+    corner = jax.random.uniform(place_key, (2,)) * (size - box)
+    return corner[0], corner[1], box[0], box[1]
+
+
+def _resampling(num_source, size, num_target, start, extent, flip):
+    """[target, source] weights: linear, with antialiasing, nothing from the padding."""
+    target = jnp.arange(num_target)
+    target = jnp.where(flip, num_target - 1 - target, target)
+    step = extent / num_target
+    centre = start + (target + 0.5) * step - 0.5
+    source = jnp.arange(num_source)
+    distance = jnp.abs(centre[:, None] - source[None])
+    weights = jnp.maximum(0.0, 1.0 - distance / jnp.maximum(step, 1.0))
+    weights *= (source < size)[None]
+    return weights / jnp.sum(weights, axis=1, keepdims=True)
+
+
+def _locations(size, top, left, height, width, flip, grid):
+    """[R, S, 2] centres of the cells in the original image, in [0, 1]."""
+    row = (jnp.arange(grid[0]) + 0.5) / grid[0]
+    column = (jnp.arange(grid[1]) + 0.5) / grid[1]
+    column = jnp.where(flip, 1 - column, column)
+    rows = (top + row * height) / size[0]
+    columns = (left + column * width) / size[1]
+    return jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1)
+
+
+def _jitter(view, key, settings):
+    """Brightness, contrast and, for colour, saturation and hue; clipped to [0, 1]."""
+    on_key, *keys = jax.random.split(key, 5)
+
+    def factor(key, strength):
+        return jax.random.uniform(key, minval=1 - strength, maxval=1 + strength)
+
+    jittered = view * factor(keys[0], settings.brightness)
+    mean = jnp.mean(_grey(jittered))
+    jittered = mean + (jittered - mean) * factor(keys[1], settings.contrast)
+    if view.shape[-1] == 3:
+        grey = _grey(jittered)
+        jittered = grey + (jittered - grey) * factor(keys[2], settings.saturation)
+        jittered = _turn_hue(jittered, (factor(keys[3], settings.hue) - 1) * 2 * jnp.pi)
+    on = jax.random.bernoulli(on_key, settings.jitter_probability)
+    return jnp.clip(jnp.where(on, jittered, view), 0.0, 1.0)
+
+
+def _grey(view):
+    if view.shape[-1] == 1:
+        return view
+    return jnp.dot(view, jnp.asarray(_LUMA), precision=_HIGHEST)[..., None]
+
+
+def _turn_hue(view, angle):
+    to_yiq = jnp.asarray(_YIQ)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turn = jnp.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    turn = turn.at[1:, 1:].set(jnp.array([[cos, -sin], [sin, cos]]))
+    matrix = jnp.linalg.inv(to_yiq) @ turn @ to_yiq
+    return jnp.einsum("hwc,dc->hwd", view, matrix, precision=_HIGHEST)
+
+
+def _blur(view, key, settings):
+    """Gaussian blur as a banded matrix on rows and on columns."""
+    on_key, sigma_key = jax.random.split(key)
+    low, high = settings.blur_sigma
+    sigma = jax.random.uniform(sigma_key, minval=low, maxval=high)
+    pixels = jnp.arange(view.shape[0])
+    distances = jnp.square(pixels[:, None] - pixels[None])
+    kernel = jnp.exp(-distances / (2 * jnp.square(sigma)))
+    kernel /= jnp.sum(kernel, axis=1, keepdims=True)
+    on = jax.random.bernoulli(on_key, settings.blur_probability)
+    kernel = jnp.where(on, kernel, jnp.eye(view.shape[0]))
+    return _separable(kernel, view, kernel)
