@@ -118,6 +118,11 @@ def override(config: Config, overrides: dict[str, Any]) -> Config:
     return config
 
 
+def from_json(nested: dict) -> Config:
+    """The config of a nested dict, as `dataclasses.asdict` through JSON wrote it."""
+    return override(Config(), _flatten(nested))
+
+
 def differences(ours: dict, theirs: dict) -> list[str]:
     """Lines "section.key: ours, theirs" for the fields in which two runs differ.
 

@@ -7,19 +7,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+MOMENTUM = 0.9  # of BatchNorm's running statistics, flax's convention (torch: 0.1)
+
 
 class Variant(NamedTuple):
-    """A row of the table below."""
+    """A row of the table below.
+
+    `pool`: a 7x7 stem and max pooling before the first stage (He et al. 2015, table 1);
+    else a 3x3 stem, and the first stage halves the map itself: a third of the time.
+    """
 
     stage_sizes: tuple[int, ...]
     bottleneck: bool
+    pool: bool
 
 
 VARIANTS = {
     # three stages of one block (He et al. 2015, section 4.2, n = 1): for laptops
-    "resnet8": Variant((1, 1, 1), bottleneck=False),
-    "resnet18": Variant((2, 2, 2, 2), bottleneck=False),
-    "resnet50": Variant((3, 4, 6, 3), bottleneck=True),
+    "resnet8": Variant((1, 1, 1), bottleneck=False, pool=False),
+    "resnet18": Variant((2, 2, 2, 2), bottleneck=False, pool=True),
+    "resnet50": Variant((3, 4, 6, 3), bottleneck=True, pool=True),
 }
 
 
@@ -78,13 +85,15 @@ class ResNet(nn.Module):
 
         R = H / 32 with four stages, H / 16 with three.
         """
-        stage_sizes, bottleneck = VARIANTS[self.variant]
-        x = _conv(self.width, 7, 2, self.dtype)(images.astype(self.dtype))
+        stage_sizes, bottleneck, pool = VARIANTS[self.variant]
+        x = _conv(self.width, 7 if pool else 3, 2, self.dtype)(images)
         x = nn.relu(_norm(train, self.dtype)(x))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        if pool:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for stage, num_blocks in enumerate(stage_sizes):
             for block in range(num_blocks):
-                stride = 2 if stage > 0 and block == 0 else 1
+                halves = block == 0 and (stage > 0 or not pool)
+                stride = 2 if halves else 1
                 width = self.width * 2**stage
                 x = Block(width, stride, bottleneck, self.dtype)(x, train)
         return x.astype(jnp.float32)
@@ -106,5 +115,5 @@ def _conv(features, kernel, stride, dtype, name=None):
 
 def _norm(train, dtype, name=None):
     return nn.BatchNorm(
-        use_running_average=not train, momentum=0.9, dtype=dtype, name=name
+        use_running_average=not train, momentum=MOMENTUM, dtype=dtype, name=name
     )

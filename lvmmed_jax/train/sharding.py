@@ -34,18 +34,24 @@ def put_batch(batch: dict[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
     return jax.device_put(batch, over_batch(mesh))
 
 
-def check_batch(global_batch: int, graph_size: int, num_devices: int) -> None:
+def check_batch(name: str, count: int, graph_size: int, num_devices: int) -> None:
     """Refuses a batch that does not cut into whole graphs on every device.
 
+    Args:
+      name: the config key that set `count`.
+      count: images a batch.
+      graph_size: images a graph.
+      num_devices: over how many devices the batch is cut.
+
     Raises:
-      ValueError: names the batch, and the nearest that fit.
+      ValueError: names the key, and the nearest values that fit.
     """
     unit = graph_size * num_devices
-    if global_batch > 0 and global_batch % unit == 0:
+    if count > 0 and count % unit == 0:
         return
-    below = global_batch // unit * unit
+    below = count // unit * unit
     nearest = f"{below} or {below + unit}" if below > 0 else f"{unit}"
     raise ValueError(
-        f"data.global_batch={global_batch} does not cut into graphs of {graph_size} "
+        f"{name}={count} does not cut into graphs of {graph_size} "
         f"images on {num_devices} device(s): use a multiple of {unit}, e.g. {nearest}"
     )

@@ -1,0 +1,128 @@
+"""`pretrain`: trains an encoder by graph matching; the same command resumes."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+from typing import Any
+
+_EXAMPLE = """example:
+  python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
+      --train.steps=500 --views.size=96
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Parses, checks, trains; returns the exit code."""
+    arguments, overrides = _parse(argv)
+    return run(
+        arguments.config,
+        data=pathlib.Path(arguments.data),
+        workdir=pathlib.Path(arguments.workdir),
+        overrides=overrides,
+    )
+
+
+def run(
+    config_name: str,
+    *,
+    data: pathlib.Path,
+    workdir: pathlib.Path,
+    overrides: dict[str, Any],
+) -> int:
+    """Pre-trains and writes the work folder; returns the exit code."""
+    from lvmmed_jax import config_files
+
+    config = config_files.load(config_name, overrides)
+    from data_pipelines import mixture
+    from lvmmed_jax import pretraining
+    from lvmmed_jax.train import interruption
+
+    manifest = mixture.read_manifest(data)
+    settings = _as_json(config)
+    _check_same_config(workdir, settings)
+    identity = {
+        "config": settings,
+        "data_sha256": _sha256(data / "manifest.json"),
+        "normalisation": {
+            "mean": list(config.data.mean),
+            "std": list(config.data.std),
+            "channels": "RGB",
+            "range": "0 to 1",
+            "intensity_table": manifest["intensity"],
+        },
+    }
+    with interruption.watch() as stop:
+        run_ = pretraining.prepare(config, data=data, workdir=workdir, extra=identity)
+        _write_json(workdir / "config.json", settings)
+        _write_json(workdir / "run.json", pretraining.facts(run_, manifest, sys.argv))
+        result = pretraining.train(run_, should_stop=stop)
+    if stop():
+        print(
+            f"stopped at step {result['step']} of {config.train.steps}, saved; "
+            "the same command goes on from there",
+            file=sys.stderr,
+        )
+        return stop.exit_code
+    print(json.dumps(result))
+    return 0
+
+
+def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Known options, and `--section.key=value` as a dict."""
+    parser = argparse.ArgumentParser(
+        prog="lvmmed pretrain",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", help="a shipped config's name, or a Python file")
+    parser.add_argument("--data", required=True, help="shards made by `prepare`")
+    parser.add_argument("--workdir", required=True, help="where the run lives")
+    parser.add_argument(
+        "--no-compile-cache",
+        action="store_true",
+        help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
+    )
+    arguments, rest = parser.parse_known_args(argv)
+    overrides = {}
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name or not equals:
+            parser.error(
+                f"unknown argument {word!r}; overrides are --section.key=value"
+            )
+        overrides[name] = value
+    return arguments, overrides
+
+
+def _as_json(config: Any) -> dict:
+    """The config as JSON reads it back: tuples are lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _check_same_config(workdir: pathlib.Path, settings: dict) -> None:
+    """Refuses a work folder whose run has other settings."""
+    from lvmmed_jax import config as configs
+
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    found = configs.differences(settings, json.loads(path.read_text()))
+    if found:
+        raise ValueError(
+            f"{workdir} holds a run with another config ({'; '.join(found)}): give "
+            "another --workdir, or the config it was made with"
+        )
+
+
+def _write_json(path: pathlib.Path, value: dict) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)
+
+
+def _sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,48 @@
+"""Finds and reads config files: Python files with a `get_config(**overrides)`."""
+
+import difflib
+import importlib.util
+import pathlib
+from typing import Any
+
+from lvmmed_jax import config
+
+
+def shipped_folder() -> pathlib.Path:
+    """Where shipped configs lie: inside an installed package, else in the checkout."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def load(name: str, overrides: dict[str, Any]) -> config.Config:
+    """Reads a config and applies overrides.
+
+    Args:
+      name: path of a Python file, or the name of a shipped one, e.g. "quickstart".
+      overrides: "section.key" -> value, see `config.override`.
+
+    Raises:
+      FileNotFoundError: no such file or shipped config; the nearest name is offered.
+      ValueError: the file has no `get_config`, or an override does not fit.
+    """
+    path = pathlib.Path(name)
+    if path.suffix != ".py":
+        path = shipped_folder() / f"{name}.py"
+    if not path.is_file():
+        raise FileNotFoundError(_not_found(name))
+    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"{path} has no get_config(**overrides)")
+    return module.get_config(**overrides)
+
+
+def _not_found(name: str) -> str:
+    names = sorted(
+        path.stem for path in shipped_folder().glob("[!_]*.py") if path.is_file()
+    )
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "give a path to a .py file."
+    return f"no config {name!r}; {hint} Shipped: {', '.join(names)}"

@@ -1,0 +1,142 @@
+"""Frozen features on labelled data: a model and its own random start, side by side."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipelines import labelled
+from lvmmed_jax import encoders, probes
+
+TASKS = ("knn", "linear_probe")
+_DENSE_SCALE = 4  # segmentation probes read images at this multiple of the view size
+_NUM_PICTURED = 6
+
+
+class Evaluation(NamedTuple):
+    """Results in JSON values, and arrays for the report's overlays (or None)."""
+
+    results: list[dict[str, Any]]
+    pictures: dict[str, np.ndarray] | None
+
+
+def evaluate(
+    models: dict[str, encoders.Encoder],
+    data: labelled.Labelled,
+    tasks: tuple[str, ...],
+    *,
+    seed: int,
+) -> Evaluation:
+    """Runs every task that the data's labels allow.
+
+    Args:
+      models: name -> encoder; with "random" and "pretrained", their paired difference
+        is added.
+      data: images with class labels, masks, or both.
+      tasks: of `TASKS`; `linear_probe` also segments where there are masks.
+      seed: of the bootstrap.
+
+    Returns:
+      One result a task, target and class; metrics are per test image, with 95 %
+      bootstrap intervals over the test images.
+    """
+    results, pictures = [], None
+    if data.labels is not None:
+        features = {name: _pooled(one, data.images) for name, one in models.items()}
+        for name, probe in (("knn", probes.knn), ("linear_probe", probes.linear)):
+            if name in tasks:
+                values = _accuracy(features, data, probe)
+                results.append(_result(name, "accuracy", None, values, data, seed))
+    if data.masks is not None and "linear_probe" in tasks:
+        predictions = {name: _segment(one, data) for name, one in models.items()}
+        for label, class_name in list(enumerate(data.mask_names))[1:]:
+            values = _dice(predictions, data, label)
+            results.append(
+                _result("linear_probe", "dice", class_name, values, data, seed)
+            )
+        pictures = _overlays(predictions, data)
+    return Evaluation(results, pictures)
+
+
+def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
+    """[n, D] feature maps averaged over their cells."""
+    resized = _resized(images, encoder.image_size)
+    return encoders.feature_maps(encoder, resized).mean(axis=(1, 2))
+
+
+def _resized(images: list[np.ndarray], size: int) -> np.ndarray:
+    return np.stack([encoders.resize(image, size) for image in images])
+
+
+def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
+    """Name -> [m] 1 where the test image's class is right."""
+    train, test = ~data.is_test, data.is_test
+    return {
+        name: (probe(x[train], data.labels[train], x[test]) == data.labels[test])
+        for name, x in features.items()
+    }
+
+
+def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
+    """Predicted masks of the test images, at their own resolution."""
+    resized = _resized(data.images, _DENSE_SCALE * encoder.image_size)
+    maps = encoders.feature_maps(encoder, resized)
+    train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
+    return probes.linear_segmentation(
+        maps[train],
+        [data.masks[index] for index in train],
+        maps[test],
+        [data.masks[index].shape for index in test],
+        len(data.mask_names),
+    )
+
+
+def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
+    """Name -> [m] Dice of one class in every test image."""
+    truths = [data.masks[index] for index in np.nonzero(data.is_test)[0]]
+    return {
+        name: np.array(
+            [probes.dice(*pair, label) for pair in zip(truths, masks, strict=True)]
+        )
+        for name, masks in predictions.items()
+    }
+
+
+def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
+    """A row of evaluation.json."""
+    row = {
+        "task": task,
+        "target": data.target if metric == "accuracy" else "segmentation",
+        "metric": metric,
+        "class": class_name,
+        "num_train": int((~data.is_test).sum()),
+        "num_test": int(data.is_test.sum()),
+    }
+    for name, one in values.items():
+        row[name] = probes.bootstrap(one.astype(float), seed=seed)._asdict()
+    if {"random", "pretrained"} <= values.keys():
+        gain = values["pretrained"].astype(float) - values["random"].astype(float)
+        row["difference"] = probes.bootstrap(gain, seed=seed)._asdict()
+    return row
+
+
+def _overlays(predictions, data) -> dict[str, np.ndarray]:
+    """A few test images, evenly spread, with truth and predictions, padded square."""
+    test = np.nonzero(data.is_test)[0]
+    chosen = np.linspace(0, len(test) - 1, min(_NUM_PICTURED, len(test))).astype(int)
+    side = max(max(data.masks[test[position]].shape) for position in chosen)
+
+    def pad(array: np.ndarray) -> np.ndarray:
+        array = array if array.ndim == 2 else array.mean(axis=2)
+        out = np.zeros((side, side), np.uint8)
+        out[: array.shape[0], : array.shape[1]] = array
+        return out
+
+    arrays = {
+        "images": np.stack([pad(data.images[test[p]]) for p in chosen]),
+        "truth": np.stack([pad(data.masks[test[p]]) for p in chosen]),
+        "class_names": np.array(data.mask_names),
+    }
+    for name, masks in predictions.items():
+        arrays[name] = np.stack([pad(masks[position]) for position in chosen])
+    return arrays

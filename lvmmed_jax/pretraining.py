@@ -1,0 +1,205 @@
+"""A pre-training run put together: data, method, state, checkpoints, pictures."""
+
+import importlib.metadata
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from data_pipelines import mixture
+from lvmmed_jax import config as configs
+from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
+
+_EVALUATION_SEED = 1  # of the fixed images, and of their fixed views
+_NUM_CONTACT = 48  # thumbnails in the report
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+class Run(NamedTuple):
+    """Everything a run needs before its first step."""
+
+    config: configs.Config
+    data: pathlib.Path
+    workdir: pathlib.Path
+    extra: dict[str, Any]
+    mesh: jax.sharding.Mesh
+    train_state: state.TrainState
+    step_fn: step.StepFn
+    evaluate: Callable[[state.TrainState], Any]
+    evaluation_batch: dict[str, jax.Array]
+
+
+def prepare(
+    config: configs.Config,
+    *,
+    data: pathlib.Path,
+    workdir: pathlib.Path,
+    extra: dict[str, Any],
+) -> Run:
+    """Checks the settings, then makes or restores the state.
+
+    Args:
+      config: the run's settings.
+      data: folder of shards.
+      workdir: is made; a checkpoint in it is restored.
+      extra: JSON values saved with every checkpoint; those of a checkpoint found must
+        be equal but for the position.
+
+    Raises:
+      ValueError: a batch that does not cut into graphs, other data than the checkpoint
+        was made with, or a damaged checkpoint.
+    """
+    mesh = sharding.make_mesh()
+    for name, count in (
+        ("data.global_batch", config.data.global_batch),
+        ("train.num_evaluation_images", config.train.num_evaluation_images),
+    ):
+        sharding.check_batch(name, count, config.matching.graph_size, mesh.size)
+    method = graph_matching.make_task(config, mesh)
+    tx, schedule = step.make_optimizer(
+        config.optimizer.learning_rate, config.optimizer.halve_at, config.train.steps
+    )
+    workdir.mkdir(parents=True, exist_ok=True)
+    train_state = _make_state(config, method, tx, mesh, workdir, extra)
+    batch = _host_batch(config, data)
+    batch = sharding.put_batch(batch, mesh)
+    return Run(
+        config=config,
+        data=data,
+        workdir=workdir,
+        extra=extra,
+        mesh=mesh,
+        train_state=train_state,
+        step_fn=step.make_train_step(method.loss_fn, tx, schedule, mesh),
+        evaluate=_make_evaluate(method, batch),
+        evaluation_batch=batch,
+    )
+
+
+def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """Trains to the end or until `should_stop()`, then draws the report's pictures.
+
+    Returns:
+      JSON values: the step reached and the last metrics.
+    """
+    config, start = run.config, int(run.train_state.step)
+    batches = mixture.host_batches(
+        run.data,
+        global_batch=config.data.global_batch,
+        seed=config.train.seed,
+        start=start,
+        num_workers=config.data.num_workers,
+    )
+    metrics_writer = writer.Writer(
+        run.workdir,
+        start=start,
+        num_steps=config.train.steps,
+        global_batch=config.data.global_batch,
+    )
+    try:
+        with metrics_writer, checkpoint.Checkpoints(run.workdir) as checkpoints:
+            last = loop.run(
+                run.train_state,
+                step_fn=run.step_fn,
+                evaluate=run.evaluate,
+                batches=batches,
+                mesh=run.mesh,
+                rhythm=loop.Rhythm(
+                    config.train.steps,
+                    config.train.log_every_steps,
+                    config.train.evaluate_every_steps,
+                    config.train.checkpoint_every_steps,
+                ),
+                metrics_writer=metrics_writer,
+                checkpoints=checkpoints,
+                extra=run.extra,
+                should_stop=should_stop,
+            )
+    finally:
+        batches.close()
+    if int(last.step) == config.train.steps:
+        _write_pictures(run, last)
+    return {"step": int(last.step), **writer.latest(run.workdir / writer.FILE)}
+
+
+def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
+    """What ran on what, for run.json and the report."""
+    devices = jax.devices()
+    leaves = jax.tree.leaves(run.train_state.params)
+    return {
+        "command": " ".join(command),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "parameters": sum(leaf.size for leaf in leaves),
+        "data": {
+            "records": manifest["records"],
+            "modalities": manifest["counts"]["modality"],
+            "skipped": len(manifest["skipped"]),
+        },
+    }
+
+
+def _make_state(config, method, tx, mesh, workdir, extra):
+    """Restores the newest checkpoint, or initialises from the config's seed."""
+    same = sharding.replicated(mesh)
+    key = jax.random.key(config.train.seed)
+    if not checkpoint.is_checkpoint_folder(workdir):
+        return state.create(method.init, tx, key, same)
+    with checkpoint.Checkpoints(workdir) as checkpoints:
+        if checkpoints.extra()["data_sha256"] != extra["data_sha256"]:
+            raise ValueError(
+                f"{workdir} was trained on other data than --data holds now (its "
+                "manifest differs): use another --workdir, or the data of that run"
+            )
+        return checkpoints.restore(state.abstract(method.init, tx, key, same))
+
+
+def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndarray]:
+    """The fixed images on which the noise-free metrics are measured."""
+    batches = mixture.host_batches(
+        data,
+        global_batch=config.train.num_evaluation_images,
+        seed=_EVALUATION_SEED,
+        start=0,
+        num_workers=0,
+    )
+    try:
+        return next(batches)
+    finally:
+        batches.close()
+
+
+def _make_evaluate(method, batch):
+    key = jax.random.key(_EVALUATION_SEED)
+    jitted = jax.jit(method.evaluate)
+    return lambda now: jitted(now.params, now.model_state, batch, key)
+
+
+def _write_pictures(run: Run, last: state.TrainState) -> None:
+    """Arrays for the report: views with matched cells, an affinity, thumbnails."""
+    draw = jax.jit(graph_matching.make_pictures(run.config))
+    key = jax.random.key(_EVALUATION_SEED)
+    arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
+    images = mixture.first_images(run.data, count=_NUM_CONTACT)
+    folder = run.workdir / "pictures"
+    folder.mkdir(exist_ok=True)
+    np.savez_compressed(
+        folder / "pretrain.npz",
+        **jax.device_get(arrays),
+        contact=np.stack([_square(image) for image, _ in images]),
+        contact_modality=np.array([modality for _, modality in images]),
+    )
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    """An RGB thumbnail of 96 pixels, zero-padded."""
+    from PIL import Image
+
+    picture = Image.fromarray(image.squeeze()).convert("RGB")
+    picture.thumbnail((96, 96))
+    out = np.zeros((96, 96, 3), np.uint8)
+    out[: picture.height, : picture.width] = np.asarray(picture)
+    return out

@@ -1,0 +1,129 @@
+"""Probes of frozen features: k-NN, linear, linear a cell; bootstrap intervals."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+_NEIGHBOURS = 10
+_BOOTSTRAP = 2000
+
+
+class Interval(NamedTuple):
+    """A mean with the bounds of its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def knn(
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    *,
+    neighbours: int = _NEIGHBOURS,
+) -> np.ndarray:
+    """The vote of the nearest training features, weighted by inverse cosine distance.
+
+    Args:
+      train: [n, D] features.
+      labels: [n] integers.
+      test: [m, D] features.
+      neighbours: k; all n where there are fewer.
+
+    Returns:
+      [m] predicted labels.
+    """
+    from sklearn import neighbors
+
+    classifier = neighbors.KNeighborsClassifier(
+        min(neighbours, len(train)), metric="cosine", weights="distance"
+    )
+    return classifier.fit(train, labels).predict(test)
+
+
+def linear(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Logistic regression on standardised features: [m] predicted labels."""
+    from sklearn import linear_model, pipeline, preprocessing
+
+    classifier = pipeline.make_pipeline(
+        preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=2000)
+    )
+    return classifier.fit(train, labels).predict(test)
+
+
+def linear_segmentation(
+    train_maps: np.ndarray,
+    train_masks: list[np.ndarray],
+    test_maps: np.ndarray,
+    test_sizes: list[tuple[int, int]],
+    num_classes: int,
+) -> list[np.ndarray]:
+    """Logistic regression on the cells of feature maps, read at full resolution.
+
+    A training cell counts for each class by the share of its pixels; class scores of a
+    test image are enlarged bilinearly to the image, and the highest wins.
+
+    Args:
+      train_maps: [n, R, S, D] feature maps.
+      train_masks: n masks [H, W] of integers below `num_classes`.
+      test_maps: [m, R, S, D].
+      test_sizes: m pairs (H, W).
+      num_classes: with the background, class 0.
+
+    Returns:
+      m masks [H, W].
+    """
+    from sklearn import linear_model, preprocessing
+
+    grid = train_maps.shape[1:3]
+    shares = np.stack([class_shares(mask, grid, num_classes) for mask in train_masks])
+    cells = train_maps.reshape(-1, train_maps.shape[-1])
+    scaler = preprocessing.StandardScaler().fit(cells)
+    cell, label = np.nonzero(shares.reshape(-1, num_classes) > 0)
+    weights = shares.reshape(-1, num_classes)[cell, label]
+    classifier = linear_model.LogisticRegression(max_iter=300)
+    classifier.fit(scaler.transform(cells)[cell], label, sample_weight=weights)
+    flat = scaler.transform(test_maps.reshape(-1, test_maps.shape[-1]))
+    scores = classifier.predict_log_proba(flat).reshape(*test_maps.shape[:3], -1)
+    full = np.full((*scores.shape[:3], num_classes), -np.inf, np.float32)
+    full[..., classifier.classes_] = scores
+    return [enlarge(one, size) for one, size in zip(full, test_sizes, strict=True)]
+
+
+def class_shares(
+    mask: np.ndarray, grid: tuple[int, int], num_classes: int
+) -> np.ndarray:
+    """[R, S, K]: the share of each class in each cell of a mask [H, W]."""
+    planes = []
+    for label in range(num_classes):
+        plane = Image.fromarray((mask == label).astype(np.float32))
+        planes.append(plane.resize(grid[::-1], Image.Resampling.BOX))
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+
+def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scores [R, S, K] -> the best class at every pixel of an image of `size`."""
+    planes = [
+        Image.fromarray(np.ascontiguousarray(scores[..., label])).resize(
+            size[::-1], Image.Resampling.BILINEAR
+        )
+        for label in range(scores.shape[-1])
+    ]
+    return np.argmax(np.stack([np.asarray(plane) for plane in planes]), axis=0)
+
+
+def dice(truth: np.ndarray, prediction: np.ndarray, label: int) -> float:
+    """Dice of one class in one image: 1 where both are empty, 0 where one is."""
+    truth, prediction = truth == label, prediction == label
+    total = truth.sum() + prediction.sum()
+    return 1.0 if total == 0 else float(2 * (truth & prediction).sum() / total)
+
+
+def bootstrap(values: np.ndarray, *, seed: int) -> Interval:
+    """The mean of one value a test image, with its 95 % percentile interval."""
+    generator = np.random.default_rng(seed)
+    draws = generator.integers(0, len(values), (_BOOTSTRAP, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))
