@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
 
 from lvmmed_jax.matching import problem as problems
 
@@ -170,7 +170,7 @@ def _swap_deltas(
 def _step(
     table: Float[Array, "N N N N"],
     step: Int[Array, ""],
-    lane: Int[Array, ""],
+    lane: UInt[Array, ""],
     search: _Search,
 ) -> _Search:
     """One swap: the best allowed one; where nothing is allowed, nothing changes."""
@@ -196,7 +196,7 @@ def _step(
 def _swap(
     table: Float[Array, "N N N N"],
     step: Int[Array, ""],
-    lane: Int[Array, ""],
+    lane: UInt[Array, ""],
     search: _Search,
     i: Int[Array, ""],
     j: Int[Array, ""],
@@ -204,27 +204,28 @@ def _swap(
 ) -> _Search:
     """Nodes i and j exchange targets; the tables follow in O(N^2)."""
     nodes = jnp.arange(search.targets.size)
-    is_i, is_j = nodes == i, nodes == j
     old_i, old_j = search.targets[i], search.targets[j]
-    targets = jnp.where(is_i, old_j, jnp.where(is_j, old_i, search.targets))
+    targets = jnp.where(nodes == j, old_i, search.targets)
+    targets = jnp.where(nodes == i, old_j, targets)
+    column_i, column_j = (nodes == i)[None], (nodes == j)[None]  # 1 N
+    row_i, row_j = column_i.T, column_j.T  # N 1
 
     def swap_columns(array: Array) -> Array:
-        column_i, column_j = array[:, i, None], array[:, j, None]
-        return jnp.where(is_i, column_j, jnp.where(is_j, column_i, array))
+        moved = jnp.where(column_i, array[:, j, None], array)
+        return jnp.where(column_j, array[:, i, None], moved)
 
     change = table[i, old_j] + table[j, old_i] - table[i, old_i] - table[j, old_j]
     marginal = swap_columns(search.marginal) + change[:, targets]
 
-    def cross_row(node: Int[Array, ""], target: Int[Array, ""]) -> Float[Array, "N"]:
-        return table[node, target, nodes, targets] + table[node, targets, nodes, target]
+    def cross_of(node: Int[Array, ""], target: Int[Array, ""]) -> Float[Array, "1 N"]:
+        ahead = table[node, target, nodes, targets]
+        return (ahead + table[node, targets, nodes, target])[None]
 
-    row_i, row_j = cross_row(i, old_j), cross_row(j, old_i)
-    cross = jnp.where(
-        is_i[:, None], row_i, jnp.where(is_j[:, None], row_j, search.cross)
-    )
-    cross = jnp.where(is_i, row_i[:, None], jnp.where(is_j, row_j[:, None], cross))
+    cross_i, cross_j = cross_of(i, old_j), cross_of(j, old_i)
+    cross = jnp.where(row_i, cross_i, jnp.where(row_j, cross_j, search.cross))
+    cross = jnp.where(column_i, cross_i.T, jnp.where(column_j, cross_j.T, cross))
     # node i may not soon get back the target that now belongs to j, nor j that of i
-    left = (is_i[:, None] & is_j) | (is_j[:, None] & is_i)
+    left = (row_i & column_j) | (row_j & column_i)
     tabu = jnp.where(left, step + _tenure(step, lane), swap_columns(search.tabu))
 
     value = search.value + delta
@@ -240,7 +241,7 @@ def _swap(
     )
 
 
-def _tenure(step: Int[Array, ""], lane: Int[Array, ""]) -> Int[Array, ""]:
+def _tenure(step: Int[Array, ""], lane: UInt[Array, ""]) -> Int[Array, ""]:
     """How long a pair stays tabu: 3 to 10 steps by an integer hash, no random key."""
     mixed = step.astype(jnp.uint32) * jnp.uint32(2654435761) + lane * jnp.uint32(40503)
     mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2246822519)

@@ -1,7 +1,7 @@
 """LVM-Med's pre-training: second-order graph matching of two views.
 
-Algorithm 1 in its order: views, encoder, projector, graphs, message passing, affinities,
-perturbation, matching, Hamming loss; the gradient rule is in `matching.imle`.
+Algorithm 1 in its order: views, encoder, projector, graphs, message passing,
+affinities, perturbation, matching, Hamming loss; `matching.imle` has the gradient rule.
 """
 
 import functools

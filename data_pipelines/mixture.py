@@ -1,0 +1,111 @@
+"""Shards -> shuffled host batches for pre-training."""
+
+import functools
+import pathlib
+from typing import Any
+
+import grain
+import numpy as np
+
+from data_pipelines import manifest, records
+
+# batches that threads prepare ahead where no worker process does; each may be large
+_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
+
+
+def read_manifest(shards: pathlib.Path) -> dict[str, Any]:
+    """The manifest of a folder of shards, see `manifest.read`."""
+    return manifest.read(pathlib.Path(shards))
+
+
+def host_batches(
+    shards: pathlib.Path, *, global_batch: int, seed: int, start: int, num_workers: int
+) -> grain.DatasetIterator:
+    """An endless iterator of batches; `.close()` it.
+
+    Each epoch is another exact shuffle of all records. Batch k is the same for every
+    number of workers and every start.
+
+    Args:
+      shards: a folder that `prepare` wrote.
+      global_batch: records a batch, B; may exceed the number of records.
+      seed: of the shuffles.
+      start: number of the first batch, so that a run continues where it was saved.
+      num_workers: processes that decode; 0 decodes in threads of this one.
+
+    Returns:
+      Of batches {"image": uint8 [B, S, S, C], zero-padded at bottom and right, "size":
+      int32 [B, 2], (height, width) of each, "index": int64 [B], its record}. S is the
+      manifest's `size`, C its `channels`.
+
+    Raises:
+      FileNotFoundError: `shards` has no manifest.
+      ValueError: a shard is damaged, or an argument out of range.
+    """
+    if global_batch < 1 or start < 0 or num_workers < 0:
+        raise ValueError(
+            f"global_batch {global_batch}, start {start}, num_workers {num_workers}: "
+            "must be at least 1, 0 and 0"
+        )
+    found = read_manifest(shards)
+    decode = functools.partial(_example, size=found["size"], channels=found["channels"])
+    number = functools.partial(_numbered, num_records=found["records"])
+    batches = (
+        grain.MapDataset.source(_source(shards, found))
+        .map_with_index(number)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .map(decode)
+        .batch(global_batch)
+    )
+    iterable = batches[start:].to_iter_dataset(_READ_AHEAD)
+    if num_workers:
+        _mark_flags_parsed()
+        options = grain.multiprocessing.MultiprocessingOptions(num_workers=num_workers)
+        iterable = iterable.mp_prefetch(options)
+    return iter(iterable)
+
+
+def first_images(shards: pathlib.Path, *, count: int) -> list[tuple[np.ndarray, str]]:
+    """Up to `count` images, spread evenly over the records, with their modalities."""
+    found = read_manifest(shards)
+    source = _source(shards, found)
+    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
+    decoded = [records.decode(source[int(index)]) for index in chosen]
+    return [(records.image(record), record.modality) for record in decoded]
+
+
+def _source(shards, found) -> grain.sources.ArrayRecordDataSource:
+    return grain.sources.ArrayRecordDataSource(
+        [str(pathlib.Path(shards) / name) for name in found["sha256"]]
+    )
+
+
+def _numbered(index: int, data: bytes, *, num_records: int) -> tuple[int, bytes]:
+    """The record with its number; Grain counts on through the epochs."""
+    return index % num_records, data
+
+
+def _example(
+    numbered: tuple[int, bytes], *, size: int, channels: int
+) -> dict[str, np.ndarray]:
+    """One record as an element of a batch: image [S, S, C], size [2], index []."""
+    index, data = numbered
+    record = records.decode(data)
+    pixels = records.image(record).reshape(record.height, record.width, -1)
+    padded = np.zeros((size, size, channels), np.uint8)
+    padded[: record.height, : record.width] = pixels  # grey repeats over channels
+    return {
+        "image": padded,
+        "size": np.array([record.height, record.width], np.int32),
+        "index": np.int64(index),
+    }
+
+
+def _mark_flags_parsed() -> None:
+    """Grain's workers read absl flags, which only `absl.app.run` would parse."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

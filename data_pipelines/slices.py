@@ -1,0 +1,95 @@
+"""The 2-D slice that every reader yields, and what may be said of it in public."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+MIN_SIDE = 32  # pixels; a shorter image holds no two views worth matching
+
+# DICOM's codes (PS3.3, C.7.3.1.1.1) of what is an image
+MODALITIES = {
+    "CR": "computed radiography",
+    "CT": "computed tomography",
+    "DX": "digital radiography",
+    "ES": "endoscopy",
+    "GM": "general microscopy",
+    "IVUS": "intravascular ultrasound",
+    "MG": "mammography",
+    "MR": "magnetic resonance",
+    "NM": "nuclear medicine",
+    "OCT": "intravascular optical coherence tomography",
+    "OP": "fundus photography",
+    "OPT": "ophthalmic tomography",
+    "OT": "other",
+    "PT": "positron emission tomography",
+    "PX": "panoramic X-ray",
+    "RF": "radio fluoroscopy",
+    "SM": "slide microscopy",
+    "US": "ultrasound",
+    "XA": "X-ray angiography",
+    "XC": "external camera",
+}
+
+# The defined terms of BodyPartExamined (PS3.16, annex L) that data sets use. A header's
+# free text is not trusted: what stands outside of this list may be a name.
+_ORGANS = """
+ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CHEST COLON CSPINE CTSPINE ELBOW EXTREMITY EYE
+FOOT HAND HEAD HEART HIP JAW KIDNEY KNEE LEG LIVER LSPINE LUNG NECK ORBIT PANCREAS
+PELVIS PROSTATE RETINA SHOULDER SKIN SKULL SPINE SPLEEN TSPINE UTERUS WHOLEBODY WRIST
+"""
+ORGANS = frozenset(_ORGANS.split())
+
+
+class Slice(NamedTuple):
+    """One 2-D image with what a record keeps of its metadata, and its identity.
+
+    Attributes:
+      pixels: [H, W] or [H, W, 3] (RGB), uint8.
+      modality: one of MODALITIES.
+      organ: one of ORGANS, or None.
+      spacing: (row, column) in mm, or None where the file does not say.
+      identity: patient, study or volume, in clear: what must not be split. Only its
+        keyed hash may leave the process.
+      index: number of the slice in its volume, or None.
+      intensity_rule: name of the row of `intensity` that made uint8 of the values.
+    """
+
+    pixels: np.ndarray
+    modality: str
+    organ: str | None
+    spacing: tuple[float, float] | None
+    identity: str
+    index: int | None
+    intensity_rule: str
+
+
+class SkippedError(Exception):
+    """A file holds nothing to learn from; the message says why and names nobody."""
+
+
+def modality_of(text: object, otherwise: str | None) -> str:
+    """The code in `text` where it is one of MODALITIES, else `otherwise`, else "OT"."""
+    code = str(text or "").strip().upper()
+    return code if code in MODALITIES else otherwise or "OT"
+
+
+def organ_of(text: object) -> str | None:
+    """The body part in `text` where it is one of ORGANS, else None."""
+    organ = "".join(str(text or "").upper().split())
+    return organ if organ in ORGANS else None
+
+
+def grey_where_equal(pixels: np.ndarray) -> np.ndarray:
+    """[H, W] of an RGB image [H, W, 3] whose channels are equal; others unchanged."""
+    if pixels.ndim == 3 and (pixels[..., :1] == pixels).all():
+        return np.ascontiguousarray(pixels[..., 0])
+    return pixels
+
+
+def flaw(pixels: np.ndarray) -> str | None:
+    """Why an image is not worth a record, or None."""
+    if min(pixels.shape[:2]) < MIN_SIDE:
+        return f"short side under {MIN_SIDE} pixels"
+    if pixels.min() == pixels.max():
+        return "constant image"
+    return None

@@ -1,0 +1,152 @@
+"""What the user names, as a sorted list of input files, each with its reader."""
+
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from data_pipelines import dicom, images, nifti, packaged, slices
+
+PACKAGED = "packaged"
+EXTENSIONS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "TIFF": (".tif", ".tiff"),
+    "DICOM": (".dcm", ".dicom", ".ima"),
+    "NIfTI": (".nii", ".nii.gz"),
+}
+_LABEL_FOLDERS = ("labels", "annotations")  # beside images/: the truth, no pictures
+
+
+class Input(NamedTuple):
+    """One file to read.
+
+    Attributes:
+      path: where it lies; neither stored nor printed.
+      source: the data set that its records name.
+      read: yields its slices; raises `slices.SkippedError`, or whatever a library
+        raises on a broken file.
+    """
+
+    path: pathlib.Path
+    source: str
+    read: Callable[[], Iterator[slices.Slice]]
+
+
+def expand(
+    source: str, *, dataset: str | None, modality: str | None, planes: Sequence[str]
+) -> list[Input]:
+    """The files of a folder, one file, or a packaged set, in sorted order.
+
+    Args:
+      source: a path, "packaged", or "packaged:NAME".
+      dataset: name that the records carry; None takes "local" or "packaged:NAME".
+      modality: what the user says of files that do not say it themselves, or None.
+      planes: the planes that volumes are cut along, see `nifti.PLANES`.
+
+    Raises:
+      ValueError: there is no such modality or packaged set, or no image in the folder.
+      FileNotFoundError: there is no such path.
+    """
+    if modality is not None and modality not in slices.MODALITIES:
+        known = ", ".join(slices.MODALITIES)
+        raise ValueError(f"modality {modality!r}: DICOM has {known}")
+    if source.split(":")[0] == PACKAGED:
+        return _packaged(source, dataset)
+    root = pathlib.Path(source)
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such file or folder")
+    paths = sorted(_files(root), key=lambda path: natural(path.as_posix()))
+    formats = {path: _format(path) for path in paths}
+    if not any(formats.values()):
+        known = ", ".join(
+            f"{name} ({' '.join(endings)})" for name, endings in EXTENSIONS.items()
+        )
+        raise ValueError(
+            f"{root}: no image among {len(paths)} files; looked for {known}"
+        )
+    source = dataset or "local"
+    inputs = []
+    for path, kind in formats.items():
+        below = path.relative_to(root).as_posix()
+        settings = {
+            "identity": f"{source} {root.resolve().name}/{below}",
+            "modality": modality,
+        }
+        if kind == "NIfTI":
+            settings["planes"] = planes
+        read = functools.partial(_READERS[kind], path, **settings)
+        if _is_label(path, root):
+            read = _skip("a label of the images beside it")
+        inputs.append(Input(path, source, read))
+    return inputs
+
+
+def _packaged(source, dataset):
+    name = source.partition(":")[2]
+    if name and name not in packaged.SETS:
+        known = ", ".join(f"{PACKAGED}:{each}" for each in packaged.SETS)
+        raise ValueError(f"no packaged set {name!r}; there are {known}, and {PACKAGED}")
+    return [
+        Input(path, dataset or f"{PACKAGED}:{each}", read)
+        for each in ([name] if name else packaged.SETS)
+        for path, read in packaged.SETS[each]()
+    ]
+
+
+def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """All files below a folder; links to folders are not followed."""
+    if root.is_file():
+        return iter([root])
+    return (path for path in root.rglob("*") if path.is_file())
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sorts slice_2 before slice_10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"(\d+)", text)
+    ]
+
+
+def _format(path: pathlib.Path) -> str | None:
+    name = path.name.lower()
+    for kind, endings in EXTENSIONS.items():
+        if name.endswith(endings):
+            return kind
+    return "DICOM" if _has_dicom_marker(path) else None
+
+
+def _has_dicom_marker(path) -> bool:
+    """Most DICOM files of a hospital end in a number or in nothing."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _is_label(path, root) -> bool:
+    return any(
+        parent.name in _LABEL_FOLDERS and (parent.parent / "images").is_dir()
+        for parent in path.parents
+        if parent.is_relative_to(root)
+    )
+
+
+def _skip(reason: str):
+    def read(*_, **__):
+        raise slices.SkippedError(reason)
+
+    return read
+
+
+_READERS = {
+    "PNG": images.read,
+    "JPEG": images.read,
+    "TIFF": images.read,
+    "DICOM": dicom.read,
+    "NIfTI": nifti.read,
+    None: _skip("not an image format"),
+}

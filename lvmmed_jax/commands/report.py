@@ -1,0 +1,71 @@
+"""`report`: one self-contained HTML page about a run, or comparing several."""
+
+import argparse
+import json
+import pathlib
+
+_EXAMPLE = """\
+example:
+  lvmmed report runs/quickstart                       writes runs/quickstart/report.html
+  lvmmed report runs/a runs/b --out compare.html      compares two runs
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Writes the page and prints its path.
+
+    Args:
+      argv: the arguments after `report`.
+
+    Returns:
+      The exit code, 0.
+
+    Raises:
+      FileNotFoundError: a work folder has no metrics.jsonl.
+      ValueError: a file of a work folder is damaged.
+    """
+    options = _parser().parse_args(argv)
+    # after the options, so that --help does not wait for matplotlib
+    from lvmmed_jax import report, report_page
+
+    runs = report.read_runs(options.workdirs)
+    path = options.out or options.workdirs[0] / "report.html"
+    report_page.write(runs, path)
+    if not options.json:
+        print(path)
+        return 0
+    verdicts = [
+        {"workdir": str(run.workdir), **report.health(run.metrics)._asdict()}
+        for run in runs
+    ]
+    print(json.dumps({"path": str(path), "runs": verdicts}))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lvmmed report",
+        description="Write one self-contained HTML page about a run; of several runs, "
+        "a comparison.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "workdirs",
+        metavar="WORKDIR",
+        nargs="+",
+        type=pathlib.Path,
+        help="work folder of a run (holds metrics.jsonl)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=pathlib.Path,
+        help="the page (default: report.html in the first WORKDIR)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the path and each run's verdict as one JSON object",
+    )
+    return parser

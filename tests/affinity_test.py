@@ -1,0 +1,99 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lvmmed_jax.matching import affinity, graphs
+
+
+def _local_by_loops(features_s, features_t, locations_s, locations_t, num_cells):
+    """Eq. 2 for one pair of images, cell by cell."""
+
+    def cosine(a, b):
+        return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+    terms = []
+    sides = [(features_s, locations_s), (features_t, locations_t)]
+    for (features, places), (others, other_places) in (sides, sides[::-1]):
+        for mine, theirs in ((places, other_places), (features, others)):
+            found = []
+            for cell in range(len(mine)):
+                distances = [np.linalg.norm(mine[cell] - other) for other in theirs]
+                nearest = int(np.argmin(distances))
+                found.append(
+                    (distances[nearest], cosine(features[cell], others[nearest]))
+                )
+            found.sort(key=lambda pair: pair[0])
+            terms.append(np.mean([value for _, value in found[:num_cells]]))
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize("num_cells", [3, 20])
+def test_local_affinity_is_that_of_a_loop_over_cells(num_cells):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(2, 3, 9, 5)).astype(np.float32)
+    locations = generator.uniform(size=(2, 3, 9, 2)).astype(np.float32)
+    found = affinity.local_affinity(
+        *map(jnp.asarray, features), *map(jnp.asarray, locations), num_cells
+    )
+    for i in range(3):
+        for a in range(3):
+            expected = _local_by_loops(
+                features[0, i],
+                features[1, a],
+                locations[0, i],
+                locations[1, a],
+                num_cells,
+            )
+            np.testing.assert_allclose(found[i, a], expected, atol=1e-5)
+
+
+def test_local_affinity_of_a_view_with_itself_is_one():
+    features = jax.random.normal(jax.random.key(0), (1, 16, 8))
+    locations = jax.random.uniform(jax.random.key(1), (1, 16, 2))
+    found = affinity.local_affinity(features, features, locations, locations, 6)
+    np.testing.assert_allclose(found, 1.0, atol=1e-6)
+
+
+def test_cell_matches_follow_location_and_feature():
+    features = jnp.eye(4)
+    locations = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    order = jnp.array([2, 0, 3, 1])
+    by_location, by_feature = affinity.cell_matches(
+        features, features[order], locations, locations[::-1], 4
+    )
+    assert {tuple(pair) for pair in by_location.tolist()} == {
+        (0, 3),
+        (1, 2),
+        (2, 1),
+        (3, 0),
+    }
+    assert {tuple(pair) for pair in by_feature.tolist()} == {
+        (0, 1),
+        (1, 3),
+        (2, 0),
+        (3, 2),
+    }
+
+
+def test_edge_affinity_is_the_cosine_of_differences():
+    key_s, key_t = jax.random.split(jax.random.key(0))
+    graph_s = graphs.knn_graph(jax.random.normal(key_s, (6, 4)), 2)
+    graph_t = graphs.knn_graph(jax.random.normal(key_t, (6, 4)), 2)
+    found = affinity.edge_affinity(graph_s, graph_t)
+    i, j = int(graph_s.receivers[3]), int(graph_s.senders[3])
+    a, b = int(graph_t.receivers[7]), int(graph_t.senders[7])
+    left = np.asarray(graph_s.nodes[i] - graph_s.nodes[j])
+    right = np.asarray(graph_t.nodes[a] - graph_t.nodes[b])
+    expected = left @ right / np.linalg.norm(left) / np.linalg.norm(right)
+    np.testing.assert_allclose(found[3, 7], expected, rtol=1e-5)
+
+
+def test_equal_nodes_give_zero_edge_affinity_and_finite_gradients():
+    def total(nodes):
+        graph = graphs.knn_graph(nodes, 2)
+        return jnp.sum(affinity.edge_affinity(graph, graph))
+
+    value, gradient = jax.value_and_grad(total)(jnp.ones((4, 3)))
+    assert value == 0
+    assert np.all(np.isfinite(gradient))

@@ -1,0 +1,137 @@
+"""The `prepare` command: what it prints, and what it must never print."""
+
+import json
+import subprocess
+import sys
+
+import dicom_files
+import numpy as np
+import PIL.Image
+import pytest
+
+from data_pipelines import manifest
+from lvmmed_jax import command_line
+
+RNG = np.random.default_rng(0)
+SECRETS = ("Mustermann", "ID-4711", "19700101", "geheim", "GEHEIM")
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files whose names and headers identify a patient; some of them broken."""
+    root = tmp_path / "input"
+    inner = root / "Mustermann_geheim"
+    inner.mkdir(parents=True)
+    for index in range(20):
+        pixels = RNG.integers(0, 256, (40, 40), np.uint8)
+        PIL.Image.fromarray(pixels).save(inner / f"Mustermann_{index}.png")
+    identity = {
+        "PatientName": "Mustermann^Erika",
+        "PatientID": "ID-4711",
+        "PatientBirthDate": "19700101",
+        "StudyDescription": "geheim",
+        "BodyPartExamined": "GEHEIM",
+        "StudyInstanceUID": "1.2.19700101",
+    }
+    dicom = inner / "ID-4711.dcm"
+    dicom_files.write(dicom, RNG.integers(0, 99, (40, 40), np.uint16), **identity)
+    (inner / "ID-4711_cut.dcm").write_bytes(dicom.read_bytes()[:-2000])
+    (inner / "geheim.png").write_bytes(b"\x89PNG Mustermann")
+    (inner / "Mustermann.nii").write_bytes(b"Mustermann")
+    return root
+
+
+def run(*arguments):
+    return command_line.main(["prepare", *map(str, arguments)])
+
+
+def test_no_identity_reaches_shards_manifest_or_terminal(folder, tmp_path, capfd):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out) == 0
+    assert run(folder, "--out", out, "--json") == 0
+    assert run(folder, "--out", out, "--size", "64") == 1
+    printed = "".join(capfd.readouterr())
+    found = manifest.read(out)
+    assert found["records"] == 21 and len(found["skipped"]) == 3
+    stored = [path.read_bytes() for path in out.iterdir()]
+    for data in [printed.encode(), *stored]:
+        for secret in SECRETS:
+            assert secret.encode() not in data
+    # PNG data hides nothing: the same search finds the names in the input
+    assert b"Mustermann" in (folder / "Mustermann_geheim" / "ID-4711.dcm").read_bytes()
+
+
+def test_names_are_shown_only_on_demand(folder, tmp_path, capsys):
+    assert run(folder, "--check") == 0
+    assert "Mustermann" not in capsys.readouterr().out
+    assert run(folder, "--check", "--show-names") == 0
+    assert "Mustermann_0.png" in capsys.readouterr().out
+    assert not (tmp_path / "config").exists()  # looking makes no salt
+
+
+def test_counts_reasons_and_place_are_printed(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out, "--modality", "US") == 0
+    text = capsys.readouterr().out
+    assert "21 records from 21 files" in text
+    assert "20  US" in text and "1  MR" in text
+    assert "3 files skipped" in text and str(out) in text
+    assert run(folder, "--out", out, "--modality", "US") == 0
+    assert capsys.readouterr().out.startswith("already prepared")
+
+
+def test_json_accounts_for_every_file(folder, tmp_path, capsys):
+    assert run(folder, "--out", tmp_path / "out", "--dataset", "mine", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["counts"] == {"mine": {"MR": 1, "OT": 20}}
+    assert answer["files"] == 24 and not answer["already_prepared"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nowhere", "--out", "x"], "nowhere: no such file or folder"),
+        (["packaged:brain", "--out", "x"], "no packaged set 'brain'"),
+        (["packaged:mni", "--out", "x", "--modality", "Q"], "modality 'Q'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, text, capsys):
+    assert run(*arguments) == 1
+    error = capsys.readouterr().err
+    assert text in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["packaged"],
+        ["packaged", "--out", "x", "--size", "8"],
+        ["packaged", "--out", "x", "--planes", "oblique"],
+        ["packaged", "--out", "x", "--dataset", "a/b"],
+        ["packaged", "--out", "x", "--show-names"],
+        [".", "--out", "./x"],
+    ],
+)
+def test_misuse_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(*arguments)
+    assert end.value.code == 2
+
+
+def test_help_shows_examples_and_imports_nothing_heavy():
+    code = (
+        "import sys; from lvmmed_jax import command_line\n"
+        "try: command_line.main(['prepare', '--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'numpy', 'PIL', 'jax', 'tqdm'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "examples:" in done.stdout

@@ -1,0 +1,142 @@
+"""Labelled images: layouts, split, refusals."""
+
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data_pipelines import labelled
+
+RNG = np.random.default_rng(0)
+
+
+def picture(*shape):
+    return RNG.integers(0, 256, shape or (20, 24), np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def classes(tmp_path):
+    for name, count in (("benign", 20), ("malignant", 8)):
+        for index in range(count):
+            save(tmp_path / name / f"{index}.png", picture())
+    return tmp_path
+
+
+@pytest.fixture
+def masks(tmp_path):
+    for index in range(8):
+        save(tmp_path / "images" / f"{index}.png", picture())
+        mask = np.zeros((20, 24), np.uint8)
+        mask[5:9, 5:9] = 255
+        save(tmp_path / "labels" / f"{index}.png", mask)
+    return tmp_path
+
+
+def test_class_folders(classes):
+    found = labelled.load(str(classes), 0)
+    assert found.class_names == ("benign", "malignant")
+    assert found.labels.tolist() == [0] * 20 + [1] * 8
+    assert found.masks is None and found.images[0].shape == (20, 24)
+    test = found.labels[found.is_test].tolist()
+    assert (test.count(0), test.count(1)) == (5, 2)
+
+
+def test_split_follows_the_seed_and_the_content(classes):
+    one, same, other = (labelled.load(str(classes), seed).is_test for seed in (0, 0, 1))
+    assert (one == same).all() and (one != other).any()
+    (classes / "benign" / "0.png").rename(classes / "benign" / "99.png")
+    renamed = labelled.load(str(classes), 0).is_test
+    assert renamed[19] == one[0] and (renamed[:19] == one[1:20]).all()
+
+
+def test_duplicates_stand_on_one_side(classes):
+    for index in range(8):
+        copy = (classes / "benign" / f"{index}.png").read_bytes()
+        (classes / "benign" / f"copy{index}.png").write_bytes(copy)
+    found = labelled.load(str(classes), 3)
+    sides = {}
+    for pixels, is_test in zip(found.images, found.is_test, strict=True):
+        assert sides.setdefault(pixels.tobytes(), is_test) == is_test
+
+
+def test_the_way_a_grey_image_was_saved_tells_nothing(classes):
+    grey = picture()
+    save(classes / "benign" / "rgb.png", np.stack([grey] * 3, axis=-1))
+    assert all(image.ndim == 2 for image in labelled.load(str(classes), 0).images)
+
+
+def test_masks_of_equal_names(masks):
+    found = labelled.load(str(masks), 0)
+    assert found.labels is None and found.mask_names == ("background", "foreground")
+    assert found.masks[0].max() == 1 and found.masks[0].sum() == 16
+    assert found.is_test.sum() == 2
+
+
+def test_16_bit_masks_count_instances(masks):
+    instances = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24)
+    save(masks / "labels" / "0.png", instances)
+    assert labelled.load(str(masks), 0).masks[0].sum() == 20 * 24 - 1
+
+
+def test_mask_classes_are_numbered_from_one(masks):
+    mask = np.zeros((20, 24), np.uint8)
+    mask[0, 0], mask[0, 1] = 3, 255
+    save(masks / "labels" / "0.png", mask)
+    found = labelled.load(str(masks), 0)
+    assert found.mask_names == ("background", "3", "255")
+    assert found.masks[0][0, :3].tolist() == [1, 2, 0]
+
+
+def test_packaged_brain():
+    found = labelled.load("packaged:mni", 0)
+    assert found.class_names == ("axial", "coronal", "sagittal")
+    assert found.mask_names == ("other", "grey matter", "white matter")
+    assert (~found.is_test).sum() == found.is_test.sum() == 120
+    for side in (found.is_test, ~found.is_test):
+        assert np.bincount(found.labels[side]).tolist() == [40, 40, 40]
+    for image, mask in zip(found.images, found.masks, strict=True):
+        assert image.shape == mask.shape == (73, 73)
+    brightness = [
+        np.mean([image[mask == tissue].mean() for image, mask in pairs])
+        for tissue in (1, 2)
+        for pairs in [
+            [
+                pair
+                for pair in zip(found.images, found.masks, strict=True)
+                if (pair[1] == tissue).any()
+            ]
+        ]
+    ]
+    assert brightness[0] + 30 < brightness[1]  # T1: white matter is brighter
+
+
+def refused(path, pattern):
+    with pytest.raises((ValueError, FileNotFoundError), match=pattern) as error:
+        labelled.load(str(path), 0)
+    assert "\n" not in str(error.value)
+
+
+def test_mistakes_are_one_line(classes, tmp_path):
+    refused(tmp_path / "nowhere", "nowhere: no such folder")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path, "empty: no image")
+    refused(tmp_path / "empty", "needs one folder of images a class")
+    (tmp_path / "empty" / "doe.png").write_bytes(b"broken")
+    refused(tmp_path, re.compile(r"empty: #0001 [0-9a-f]{12} cannot be read"))
+
+
+def test_mistakes_of_masks_name_the_image(masks):
+    save(masks / "labels" / "3.png", np.zeros((20, 23), np.uint8))
+    refused(masks, r"images/ #0004 .* is \(20, 24\) pixels, its mask .* \(20, 23\)")
+    (masks / "labels" / "3.png").unlink()
+    refused(masks, "images/ #0004 .* no file of equal name in labels/")
+    save(masks / "labels" / "3.png", picture(20, 24, 3))
+    refused(masks, "colour picture, not a mask")
+    save(masks / "labels" / "3.png", picture(20, 24))
+    refused(masks, "instances are stored in 16 bits")

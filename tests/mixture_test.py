@@ -1,0 +1,116 @@
+"""Host batches: their layout, and one stream for every start and worker count."""
+
+import collections
+import itertools
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data_pipelines import mixture, shards, sources
+
+NUM_RECORDS = 36
+
+
+def prepare(folder, pictures):
+    (folder / "pictures").mkdir()
+    for index, pixels in enumerate(pictures):
+        PIL.Image.fromarray(pixels).save(folder / "pictures" / f"{index}.png")
+    inputs = sources.expand(
+        str(folder / "pictures"), dataset=None, modality="GM", planes=["axial"]
+    )
+    shards.write(
+        inputs,
+        folder / "shards",
+        name="test",
+        settings={"size": 48, "num_shards": 2},
+        salt_key=bytes(32),
+    )
+    return folder / "shards"
+
+
+def random_pictures(*shape):
+    rng = np.random.default_rng(0)
+    return [rng.integers(1, 256, shape, np.uint8) for _ in range(NUM_RECORDS)]
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("grey"), random_pictures(33, 40))
+
+
+def batches(folder, count, *, global_batch=8, seed=1, start=0, num_workers=0):
+    stream = mixture.host_batches(
+        folder,
+        global_batch=global_batch,
+        seed=seed,
+        start=start,
+        num_workers=num_workers,
+    )
+    found = list(itertools.islice(stream, count))
+    stream.close()
+    return found
+
+
+def test_layout(grey):
+    (batch,) = batches(grey, 1)
+    assert batch["image"].shape == (8, 48, 48, 1) and batch["image"].dtype == np.uint8
+    assert batch["size"].tolist() == [[33, 40]] * 8 and batch["size"].dtype == np.int32
+    assert batch["index"].shape == (8,) and batch["index"].dtype == np.int64
+    assert not batch["image"][:, 33:].any() and not batch["image"][:, :, 40:].any()
+    assert batch["image"][:, :33, :40].all()
+
+
+def test_grey_repeats_only_beside_colour(tmp_path):
+    pictures = random_pictures(33, 40)
+    pictures[0] = np.stack([pictures[0], pictures[1], pictures[2]], axis=-1)
+    folder = prepare(tmp_path, pictures)
+    (batch,) = batches(folder, 1, global_batch=NUM_RECORDS)
+    images = batch["image"][np.argsort(batch["index"])]
+    assert images.shape[-1] == 3
+    is_grey = [(image[..., :1] == image).all() for image in images]
+    assert is_grey.count(False) == 1
+
+
+def test_an_epoch_holds_every_record_once_in_an_order_of_its_own(grey):
+    first, second = batches(grey, 2, global_batch=NUM_RECORDS)
+    for batch in (first, second):
+        assert sorted(batch["index"]) == list(range(NUM_RECORDS))
+    assert first["index"].tolist() != second["index"].tolist()
+
+
+def test_batch_may_exceed_the_records(grey):
+    (batch,) = batches(grey, 1, global_batch=2 * NUM_RECORDS)
+    assert set(collections.Counter(batch["index"].tolist()).values()) == {2}
+
+
+def test_seed_decides_the_order(grey):
+    one, same, other = (
+        batches(grey, 1, seed=seed)[0]["index"].tolist() for seed in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+@pytest.mark.parametrize(("start", "num_workers"), [(0, 1), (5, 0), (5, 1), (5, 2)])
+def test_stream_is_one_for_every_start_and_worker_count(grey, start, num_workers):
+    expected = batches(grey, 9)[start:]
+    found = batches(grey, 9 - start, start=start, num_workers=num_workers)
+    for one, other in zip(expected, found, strict=True):
+        for key in ("image", "size", "index"):
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_first_images_are_spread_over_the_records(grey):
+    found = mixture.first_images(grey, count=5)
+    assert [(image.shape, modality) for image, modality in found] == [
+        ((33, 40), "GM")
+    ] * 5
+    assert len({image.tobytes() for image, _ in found}) == 5
+    assert len(mixture.first_images(grey, count=1000)) == NUM_RECORDS
+
+
+def test_mistakes_are_refused(grey, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
+        batches(tmp_path, 1)
+    with pytest.raises(ValueError, match="global_batch 0"):
+        batches(grey, 1, global_batch=0)

@@ -1,0 +1,62 @@
+"""The real images of installed packages."""
+
+import numpy as np
+import pytest
+
+from data_pipelines import packaged, shards, slices, sources
+
+
+def test_every_tile_is_of_its_picture_and_shows_something():
+    modalities = set()
+    for path, read in packaged.skimage_files():
+        tiling = packaged.TILINGS[path.name]
+        tiles = list(read())
+        assert tiles
+        for tile in tiles:
+            assert tile.pixels.shape[:2] == (tiling.size, tiling.size)
+            assert tile.pixels.std() > 2 and slices.flaw(tile.pixels) is None
+        assert len({tile.identity for tile in tiles}) == 1
+        modalities.add(tiles[0].modality)
+    assert modalities == {"OP", "SM", "GM"}
+
+
+def test_fundus_tiles_lie_inside_the_disc():
+    (read,) = [
+        read for path, read in packaged.skimage_files() if path.name == "retina.jpg"
+    ]
+    tiles = [tile.pixels for tile in read()]
+    assert len(tiles) > 100
+    assert max((tile.max(axis=-1) < 24).mean() for tile in tiles) < 0.01
+
+
+def test_brain_slices_are_many_and_one_group():
+    ((_, read),) = packaged.mni_files()
+    pieces = list(read())
+    assert 300 < len(pieces) < 450
+    assert {piece.identity for piece in pieces} == {"packaged mni152"}
+    assert np.mean([piece.pixels.mean() for piece in pieces]) > 40
+
+
+@pytest.mark.slow
+def test_all_of_them_make_a_mixture_of_six_modalities(tmp_path):
+    inputs = sources.expand("packaged", dataset=None, modality=None, planes=["axial"])
+    made = shards.write(
+        inputs,
+        tmp_path / "out",
+        name="packaged",
+        settings={"size": 96, "num_shards": 8},
+        salt_key=bytes(32),
+    )
+    assert len(set().union(*made["counts"].values())) >= 6
+    assert made["counts"]["packaged:mni"]["MR"] <= made["records"] / 2
+    assert made["records"] > 800 and made["channels"] == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dicom_files_keep_the_broken_and_leave_test_patterns_out():
+    files = packaged.dicom_files()
+    by_name = {path.name: read for path, read in files}
+    assert "MR_truncated.dcm" in by_name
+    with pytest.raises(slices.SkippedError, match="test pattern"):
+        list(by_name["SC_rgb_jpeg.dcm"]())
+    assert [piece.modality for piece in by_name["CT_small.dcm"]()] == ["CT"]

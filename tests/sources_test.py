@@ -1,0 +1,68 @@
+"""What the user names, as a list of files."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data_pipelines import slices, sources
+
+
+def expand(source, **settings):
+    defaults = {"dataset": None, "modality": None, "planes": ["axial"]}
+    return sources.expand(str(source), **defaults | settings)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    picture = PIL.Image.fromarray(np.eye(40, dtype=np.uint8))
+    for name in ("images/10.png", "images/9.PNG", "labels/9.png"):
+        picture.save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("hello")
+    return tmp_path
+
+
+def test_every_file_is_listed_in_the_order_of_numbers(folder):
+    names = [entry.path.relative_to(folder).as_posix() for entry in expand(folder)]
+    assert names == ["images/9.PNG", "images/10.png", "labels/9.png", "notes.txt"]
+
+
+def test_labels_and_other_files_are_skipped_with_a_reason(folder):
+    nine, _, label, notes = expand(folder, modality="US")
+    assert [piece.modality for piece in nine.read()] == ["US"]
+    with pytest.raises(slices.SkippedError, match="label"):
+        list(label.read())
+    with pytest.raises(slices.SkippedError, match="not an image format"):
+        list(notes.read())
+
+
+def test_one_file_and_dataset_name(folder):
+    (entry,) = expand(folder / "images" / "10.png", dataset="mine")
+    assert entry.source == "mine"
+    assert [piece.pixels.shape for piece in entry.read()] == [(40, 40)]
+
+
+def test_dicom_is_found_without_an_extension(tmp_path):
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (entry,) = expand(tmp_path)
+    with pytest.raises(slices.SkippedError, match="no pixel data"):
+        list(entry.read())
+
+
+def test_folder_without_image_names_path_and_formats(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(
+        ValueError, match=r"no image among 1 files.*PNG.*DICOM"
+    ) as error:
+        expand(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        expand(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="packaged:mni"):
+        expand("packaged:brain")
+    with pytest.raises(ValueError, match="modality 'XY'"):
+        expand(tmp_path, modality="XY")
