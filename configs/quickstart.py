@@ -24,10 +24,10 @@ CONFIG = config.Config(
     matching=config.Matching(num_cells=6),
     optimizer=config.Optimizer(learning_rate=3e-3),
     train=config.Train(
-        steps=240,
+        steps=200,
         evaluate_every_steps=20,
         num_evaluation_images=128,
-        checkpoint_every_steps=60,
+        checkpoint_every_steps=50,
     ),
 )
 

@@ -1,13 +1,17 @@
 """The MNI ICBM152 brain that nilearn ships, cut into a training and a test part.
 
-The template is symmetric: its right half mirrors its left half, voxel by voxel, so a
-split by sides would test on mirrored training data. The parts are cubes of one half
-instead, in a checkerboard: back and bottom with front and top to train on, the other
-two to test on. A gap lies between them, since neighbouring slices are nearly equal.
-Slices of a cube have one shape, which therefore does not tell their plane.
+Training is left of the mid-sagittal plane, test is right of it. The template is
+symmetric, though: its right half mirrors its left, voxel by voxel, so a split by sides
+alone would test on mirrored training data. The slices of every plane are therefore also
+dealt in stripes: of each 26, 14 to train on (left) and 8 to test on
+(right), with gaps of 2 between. No slice, nor its mirror image, nor a direct neighbour
+of it, stands on both sides. Slices of other planes do cross: it is one brain, and this
+a check that training works, no benchmark. Slices are cut to cubes, so that all have one
+shape, which does not tell their plane.
 """
 
 import importlib.util
+import itertools
 import pathlib
 from typing import NamedTuple
 
@@ -15,14 +19,16 @@ import numpy as np
 
 from data_pipelines import intensity, nifti
 
+SHAPE = (197, 233, 189)
 # sides of 73 voxels of 1 mm; the brain fills 26 to 170, 27 to 207 and 0 to 154
-_LEFT = slice(26, 99)  # of axis 0, up to the mid-sagittal plane
-_BACK, _FRONT = slice(35, 108), slice(127, 200)  # of axis 1
-_BOTTOM, _TOP = slice(0, 73), slice(82, 155)  # of axis 2
-CUBES = {
-    "training": ((_LEFT, _BACK, _BOTTOM), (_LEFT, _FRONT, _TOP)),
-    "test": ((_LEFT, _FRONT, _BOTTOM), (_LEFT, _BACK, _TOP)),
-}
+_SIDES = {
+    "training": slice(25, 98),
+    "test": slice(99, 172),
+}  # plane 98 is in the middle
+_DEPTHS = slice(35, 108), slice(127, 200)  # back, front
+_HEIGHTS = slice(0, 73), slice(82, 155)  # bottom, top
+_PERIOD = 26  # voxels
+_STRIPES = {"training": range(14), "test": range(16, 24)}  # of each period
 TISSUES = ("other", "grey matter", "white matter")
 RULE = intensity.rule_for(modality="MR", organ="BRAIN", hounsfield=False)
 _MIN_BRAIN = 0.15  # share of a slice that must be brain
@@ -75,14 +81,23 @@ def cube_slices(
       part: "training" or "test".
       per_plane: how many of each plane, evenly spread; None takes all.
     """
+    cubes = list(itertools.product((_SIDES[part],), _DEPTHS, _HEIGHTS))
     found = []
     for plane, axis in nifti.PLANES.items():
         pieces = [
             CubeSlice(plane, index, cube)
-            for cube in CUBES[part]
+            for cube in cubes
             for index in range(cube[axis].start, cube[axis].stop)
+            if _stripe(index, axis) in _STRIPES[part]
         ]
         shown = [each for each in pieces if (each.cut(brain) > 0).mean() >= _MIN_BRAIN]
         count = len(shown) if per_plane is None else per_plane
         found += [shown[i] for i in np.linspace(0, len(shown) - 1, count).astype(int)]
     return found
+
+
+def _stripe(index: int, axis: int) -> int:
+    """Place of a slice in its period; of sagittal ones, that of the left twin."""
+    if axis == 0:
+        index = min(index, SHAPE[0] - 1 - index)
+    return index % _PERIOD

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import os
+import pathlib
 import sys
 
 import lvmmed_jax
@@ -54,16 +55,28 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    _use_compile_cache(argv)
     try:
         return importlib.import_module(f"lvmmed_jax.commands.{name}").main(argv[1:])
     except KeyboardInterrupt:
         print(f"\nlvmmed {name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("LVMMED_TRACEBACK"):
             raise
         print(f"lvmmed {name}: error: {one_line(error)}", file=sys.stderr)
         return EXIT_MISTAKE
+
+
+def _use_compile_cache(argv: list[str]) -> None:
+    """Has jax keep compiled programs, which jax reads from the environment."""
+    if "--no-compile-cache" not in argv:
+        home = pathlib.Path.home() / ".cache"
+        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home) / "lvmmed"
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
 
 
 def one_line(error: BaseException) -> str:

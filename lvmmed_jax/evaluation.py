@@ -106,7 +106,7 @@ def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     """A row of evaluation.json."""
     row = {
         "task": task,
-        "target": data.target if metric == "accuracy" else "segmentation",
+        "target": "class" if metric == "accuracy" else "segmentation",
         "metric": metric,
         "class": class_name,
         "num_train": int((~data.is_test).sum()),

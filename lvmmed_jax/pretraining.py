@@ -1,5 +1,6 @@
 """A pre-training run put together: data, method, state, checkpoints, pictures."""
 
+import collections
 import importlib.metadata
 import pathlib
 from collections.abc import Callable
@@ -136,10 +137,18 @@ def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
         "parameters": sum(leaf.size for leaf in leaves),
         "data": {
             "records": manifest["records"],
-            "modalities": manifest["counts"]["modality"],
+            "modalities": _by_modality(manifest["counts"]),
             "skipped": len(manifest["skipped"]),
         },
     }
+
+
+def _by_modality(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+    """{modality: records} of a manifest's {source: {modality: records}}."""
+    total = collections.Counter()
+    for of_source in counts.values():
+        total.update(of_source)
+    return dict(total.most_common())
 
 
 def _make_state(config, method, tx, mesh, workdir, extra):

@@ -5,16 +5,20 @@ two matrix products instead of a gather; so is the blur. One key an image: the n
 devices changes no number.
 """
 
+import math
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from lvmmed_jax import config
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-# RGB to YIQ; hue turns the two chroma axes
-_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+_TO_YIQ = np.array([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
+_TO_RGB = np.linalg.inv(_TO_YIQ)
 
 
 def make_views(
@@ -59,15 +63,35 @@ def normalise(
     )
 
 
+class _Draws(NamedTuple):
+    """Everything random about one view, uniform in [0, 1): one draw of a vector."""
+
+    area: jax.Array
+    ratio: jax.Array
+    top: jax.Array
+    left: jax.Array
+    flip: jax.Array
+    jitter: jax.Array
+    brightness: jax.Array
+    contrast: jax.Array
+    saturation: jax.Array
+    hue: jax.Array
+    blur: jax.Array
+    blur_sigma: jax.Array
+
+
+def _between(draw, low, high):
+    return low + draw * (high - low)
+
+
 def _view(image, size, key, settings, grid):
-    keys = jax.random.split(key, 4)
-    top, left, height, width = _crop(size.astype(jnp.float32), keys[0], settings)
-    flip = jax.random.bernoulli(keys[1], settings.flip_probability)
+    draws = _Draws(*jax.random.uniform(key, (len(_Draws._fields),)))
+    top, left, height, width = _crop(size.astype(jnp.float32), draws, settings)
+    flip = draws.flip < settings.flip_probability
     rows = _resampling(image.shape[0], size[0], settings.size, top, height, False)
     columns = _resampling(image.shape[1], size[1], settings.size, left, width, flip)
     view = _separable(rows, image.astype(jnp.float32) / 255, columns)
-    view = _jitter(view, keys[2], settings)
-    view = _blur(view, keys[3], settings)
+    view = _blur(_jitter(view, draws, settings), draws, settings)
     locations = _locations(size, top, left, height, width, flip, grid)
     return jnp.broadcast_to(view, (*view.shape[:2], 3)), locations
 
@@ -77,16 +101,14 @@ def _separable(rows, image, columns):
     return jnp.einsum("hH,HWC,wW->hwC", rows, image, columns, precision=_HIGHEST)
 
 
-def _crop(size, key, settings):
+def _crop(size, draws, settings):
     """A box (top, left, height, width) in pixels, of random area and aspect."""
-    area_key, ratio_key, place_key = jax.random.split(key, 3)
-    low, high = settings.crop_area
-    area = jax.random.uniform(area_key, minval=low, maxval=high) * size[0] * size[1]
-    low, high = (jnp.log(bound) for bound in settings.crop_ratio)
-    ratio = jnp.exp(jax.random.uniform(ratio_key, minval=low, maxval=high))
-    box = jnp.minimum(jnp.sqrt(jnp.stack([area / ratio, area * ratio])), size)
-    corner = jax.random.uniform(place_key, (2,)) * (size - box)
-    return corner[0], corner[1], box[0], box[1]
+    area = _between(draws.area, *settings.crop_area) * size[0] * size[1]
+    bounds = (math.log(bound) for bound in settings.crop_ratio)
+    ratio = jnp.exp(_between(draws.ratio, *bounds))
+    height = jnp.minimum(jnp.sqrt(area / ratio), size[0])
+    width = jnp.minimum(jnp.sqrt(area * ratio), size[1])
+    return draws.top * (size[0] - height), draws.left * (size[1] - width), height, width
 
 
 def _resampling(num_source, size, num_target, start, extent, flip):
@@ -112,21 +134,22 @@ def _locations(size, top, left, height, width, flip, grid):
     return jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1)
 
 
-def _jitter(view, key, settings):
+def _jitter(view, draws, settings):
     """Brightness, contrast and, for colour, saturation and hue; clipped to [0, 1]."""
-    on_key, *keys = jax.random.split(key, 5)
 
-    def factor(key, strength):
-        return jax.random.uniform(key, minval=1 - strength, maxval=1 + strength)
+    def factor(draw, strength):
+        return _between(draw, 1 - strength, 1 + strength)
 
-    jittered = view * factor(keys[0], settings.brightness)
+    jittered = view * factor(draws.brightness, settings.brightness)
     mean = jnp.mean(_grey(jittered))
-    jittered = mean + (jittered - mean) * factor(keys[1], settings.contrast)
+    jittered = mean + (jittered - mean) * factor(draws.contrast, settings.contrast)
     if view.shape[-1] == 3:
         grey = _grey(jittered)
-        jittered = grey + (jittered - grey) * factor(keys[2], settings.saturation)
-        jittered = _turn_hue(jittered, (factor(keys[3], settings.hue) - 1) * 2 * jnp.pi)
-    on = jax.random.bernoulli(on_key, settings.jitter_probability)
+        saturation = factor(draws.saturation, settings.saturation)
+        jittered = grey + (jittered - grey) * saturation
+        turn = _between(draws.hue, -settings.hue, settings.hue)
+        jittered = _turn_hue(jittered, 2 * jnp.pi * turn)
+    on = draws.jitter < settings.jitter_probability
     return jnp.clip(jnp.where(on, jittered, view), 0.0, 1.0)
 
 
@@ -137,23 +160,21 @@ def _grey(view):
 
 
 def _turn_hue(view, angle):
-    to_yiq = jnp.asarray(_YIQ)
+    """Turns the two chroma axes; luma and grey pixels stay."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    turn = jnp.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]])
-    turn = turn.at[1:, 1:].set(jnp.array([[cos, -sin], [sin, cos]]))
-    matrix = jnp.linalg.inv(to_yiq) @ turn @ to_yiq
+    luma, in_phase, quadrature = (np.outer(_TO_RGB[:, c], _TO_YIQ[c]) for c in range(3))
+    across = np.outer(_TO_RGB[:, 2], _TO_YIQ[1]) - np.outer(_TO_RGB[:, 1], _TO_YIQ[2])
+    matrix = luma + cos * (in_phase + quadrature) + sin * across
     return jnp.einsum("hwc,dc->hwd", view, matrix, precision=_HIGHEST)
 
 
-def _blur(view, key, settings):
+def _blur(view, draws, settings):
     """Gaussian blur as a banded matrix on rows and on columns."""
-    on_key, sigma_key = jax.random.split(key)
-    low, high = settings.blur_sigma
-    sigma = jax.random.uniform(sigma_key, minval=low, maxval=high)
+    sigma = _between(draws.blur_sigma, *settings.blur_sigma)
     pixels = jnp.arange(view.shape[0])
     distances = jnp.square(pixels[:, None] - pixels[None])
     kernel = jnp.exp(-distances / (2 * jnp.square(sigma)))
     kernel /= jnp.sum(kernel, axis=1, keepdims=True)
-    on = jax.random.bernoulli(on_key, settings.blur_probability)
+    on = draws.blur < settings.blur_probability
     kernel = jnp.where(on, kernel, jnp.eye(view.shape[0]))
     return _separable(kernel, view, kernel)

@@ -1,4 +1,4 @@
-"""The packaged brain: its parts share neither voxels nor mirrored voxels."""
+"""The packaged brain: its parts share neither slices nor mirrored ones."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,34 @@ def test_template_is_symmetric_so_sides_are_no_split(brain):
     np.testing.assert_array_equal(brain, brain[::-1])
 
 
-def test_parts_share_no_voxel_and_lie_on_one_side(brain):
-    sides = {}
-    for part, cubes in mni.CUBES.items():
-        sides[part] = np.zeros(brain.shape, bool)
-        for cube in cubes:
-            sides[part][cube] = True
-    assert not (sides["training"] & sides["test"]).any()
-    assert not (sides["training"] & sides["test"][::-1]).any()
+def test_no_slice_nor_its_mirror_stands_on_both_sides(brain):
+    places = {
+        part: {
+            (piece.plane, _twin(piece))
+            for piece in mni.cube_slices(brain, part=part, per_plane=None)
+        }
+        for part in ("training", "test")
+    }
+    neighbours = {
+        (plane, index + step)
+        for plane, index in places["training"]
+        for step in (-1, 0, 1)
+    }
+    assert not neighbours & places["test"]
+
+
+def test_training_is_left_and_test_is_right(brain):
+    for part, left in (("training", True), ("test", False)):
+        for piece in mni.cube_slices(brain, part=part, per_plane=None):
+            assert (piece.cube[0].stop <= 98) == left
+            assert (piece.cube[0].start > 98) != left
+
+
+def _twin(piece):
+    """The slice's index on the left side."""
+    if piece.plane == "sagittal":
+        return min(piece.index, mni.SHAPE[0] - 1 - piece.index)
+    return piece.index
 
 
 @pytest.mark.parametrize("part", ["training", "test"])
@@ -41,7 +61,7 @@ def test_training_and_test_slices_differ(brain):
             piece.cut(brain).tobytes()
             for piece in mni.cube_slices(brain, part=part, per_plane=None)
         }
-        for part in mni.CUBES
+        for part in ("training", "test")
     }
     assert len(pixels["training"]) > 300
     assert not pixels["training"] & pixels["test"]

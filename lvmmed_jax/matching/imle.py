@@ -26,13 +26,11 @@ def perturb(
       key: a typed random key, one a graph.
       sigma: scale of the noise, at least 0; 1 is the paper's.
     """
-    key_vertex, key_edge = jax.random.split(key)
-    shape_v, shape_e = problem.vertex_affinity.shape, problem.edge_affinity.shape
+    vertex, edge = problem.vertex_affinity, problem.edge_affinity
+    noise = sigma * jax.random.gumbel(key, (vertex.size + edge.size,))
     return problem._replace(
-        vertex_affinity=problem.vertex_affinity
-        + sigma * jax.random.gumbel(key_vertex, shape_v),
-        edge_affinity=problem.edge_affinity
-        + sigma * jax.random.gumbel(key_edge, shape_e),
+        vertex_affinity=vertex + noise[: vertex.size].reshape(vertex.shape),
+        edge_affinity=edge + noise[vertex.size :].reshape(edge.shape),
     )
 
 

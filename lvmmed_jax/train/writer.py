@@ -33,6 +33,7 @@ class Writer:
         self._file = self._path.open("a", buffering=1)
         self._global_batch = global_batch
         self._began = time.monotonic()
+        self._start, self._num_steps = start, num_steps
         self._shown: dict[str, float] = {}
         self._terminal = sys.stderr.isatty()
         self._bar = tqdm.tqdm(
@@ -77,12 +78,11 @@ class Writer:
     def _print_line(self, step: int, metrics: dict[str, float]) -> None:
         """A plain line where stderr is no terminal."""
         elapsed = time.monotonic() - self._began
-        done = step - self._bar.initial
-        left = (self._bar.total - step) * elapsed / max(done, 1)
+        left = (self._num_steps - step) * elapsed / max(step - self._start, 1)
         shown = "  ".join(f"{name} {value:.3g}" for name, value in self._shown.items())
         rate = metrics.get("images_per_second", 0.0)
         print(
-            f"step {step}/{self._bar.total}  {rate:.0f} images/s  {shown}  "
+            f"step {step}/{self._num_steps}  {rate:.0f} images/s  {shown}  "
             f"{left:.0f} s left",
             file=sys.stderr,
         )
