@@ -1,5 +1,6 @@
 """Shards -> shuffled host batches for pre-training."""
 
+import collections
 import functools
 import pathlib
 from typing import Any
@@ -11,6 +12,9 @@ from data_pipelines import manifest, records
 
 # batches that threads prepare ahead where no worker process does; each may be large
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
+
+
+_LOOKED_AT = 1000  # records among which those for a contact sheet are chosen
 
 
 def read_manifest(shards: pathlib.Path) -> dict[str, Any]:
@@ -68,12 +72,21 @@ def host_batches(
 
 
 def first_images(shards: pathlib.Path, *, count: int) -> list[tuple[np.ndarray, str]]:
-    """Up to `count` images, spread evenly over the records, with their modalities."""
-    found = read_manifest(shards)
-    source = _source(shards, found)
-    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
-    decoded = [records.decode(source[int(index)]) for index in chosen]
-    return [(records.image(record), record.modality) for record in decoded]
+    """Up to `count` images with their modalities, as many of each as there are.
+
+    They are chosen among records spread evenly over the set, rare modalities first.
+    """
+    source = _source(shards, read_manifest(shards))
+    spread = np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int)
+    by_modality = collections.defaultdict(list)
+    for record in (records.decode(source[int(index)]) for index in spread):
+        by_modality[record.modality].append(record)
+    chosen = []
+    for left, group in enumerate(sorted(by_modality.values(), key=len)):
+        share = (count - len(chosen)) // (len(by_modality) - left)
+        places = np.linspace(0, len(group) - 1, min(share, len(group))).astype(int)
+        chosen += [group[place] for place in places]
+    return [(records.image(record), record.modality) for record in chosen]
 
 
 def _source(shards, found) -> grain.sources.ArrayRecordDataSource:

@@ -106,7 +106,7 @@ def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     """A row of evaluation.json."""
     row = {
         "task": task,
-        "target": "class" if metric == "accuracy" else "segmentation",
+        "target": "segmentation" if class_name else _name_classes(data.class_names),
         "metric": metric,
         "class": class_name,
         "num_train": int((~data.is_test).sum()),
@@ -118,6 +118,10 @@ def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
         gain = values["pretrained"].astype(float) - values["random"].astype(float)
         row["difference"] = probes.bootstrap(gain, seed=seed)._asdict()
     return row
+
+
+def _name_classes(names: tuple[str, ...]) -> str:
+    return "/".join(names) if len(names) <= 4 else f"{len(names)} classes"
 
 
 def _overlays(predictions, data) -> dict[str, np.ndarray]:

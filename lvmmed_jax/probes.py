@@ -83,7 +83,7 @@ def linear_segmentation(
     scaler = preprocessing.StandardScaler().fit(cells)
     cell, label = np.nonzero(shares.reshape(-1, num_classes) > 0)
     weights = shares.reshape(-1, num_classes)[cell, label]
-    classifier = linear_model.LogisticRegression(max_iter=300)
+    classifier = linear_model.LogisticRegression(max_iter=1000, tol=1e-3)
     classifier.fit(scaler.transform(cells)[cell], label, sample_weight=weights)
     flat = scaler.transform(test_maps.reshape(-1, test_maps.shape[-1]))
     scores = classifier.predict_log_proba(flat).reshape(*test_maps.shape[:3], -1)

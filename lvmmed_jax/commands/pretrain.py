@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
         data=pathlib.Path(arguments.data),
         workdir=pathlib.Path(arguments.workdir),
         overrides=overrides,
+        as_json=arguments.json,
     )
 
 
@@ -31,6 +32,7 @@ def run(
     data: pathlib.Path,
     workdir: pathlib.Path,
     overrides: dict[str, Any],
+    as_json: bool,
 ) -> int:
     """Pre-trains and writes the work folder; returns the exit code."""
     from lvmmed_jax import config_files
@@ -58,6 +60,7 @@ def run(
         run_ = pretraining.prepare(config, data=data, workdir=workdir, extra=identity)
         _write_json(workdir / "config.json", settings)
         _write_json(workdir / "run.json", pretraining.facts(run_, manifest, sys.argv))
+        _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
     if stop():
         print(
@@ -66,8 +69,28 @@ def run(
             file=sys.stderr,
         )
         return stop.exit_code
-    print(json.dumps(result))
+    print(json.dumps(result) if as_json else text(result, workdir))
     return 0
+
+
+def text(result: dict[str, float], workdir: pathlib.Path) -> str:
+    """The last metrics in a line, and where the encoder is."""
+    return (
+        f"{result['images']} images in {result['seconds']:.0f} s: loss without noise "
+        f"{result['loss_no_noise']:.2f}, matching accuracy "
+        f"{result['matching_accuracy']:.3f}, embedding rank "
+        f"{result['embedding_rank']:.1f}\nencoder: {workdir}"
+    )
+
+
+def _say_start(run_: Any) -> None:
+    step, steps = int(run_.train_state.step), run_.config.train.steps
+    if step == 0:
+        print("starting from random weights", file=sys.stderr)
+    elif step < steps:
+        print(f"going on from step {step} of {steps}", file=sys.stderr)
+    else:
+        print(f"already trained for {steps} steps", file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -86,6 +109,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         action="store_true",
         help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments, rest = parser.parse_known_args(argv)
     overrides = {}
     for word in rest:

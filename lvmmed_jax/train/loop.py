@@ -60,7 +60,7 @@ def run(
       NonFiniteLossError: the loss is not a number; the last good checkpoint stays.
     """
     log = _Log(metrics_writer, rhythm)
-    now = int(train_state.step)
+    start = now = int(train_state.step)
     while now < rhythm.num_steps and not should_stop():
         if now % rhythm.evaluate_every_steps == 0:
             log.evaluation(now, evaluate, train_state)
@@ -72,7 +72,7 @@ def run(
         now += 1
         log.step(now, batch["size"].shape[0], metrics)
     log.finish()
-    if now == rhythm.num_steps:
+    if now == rhythm.num_steps and now > start:
         log.evaluation(now, evaluate, train_state)
     _save(checkpoints, train_state, extra)
     return train_state
