@@ -189,7 +189,7 @@ def _make_evaluate(method, batch):
 
 def _write_pictures(run: Run, last: state.TrainState) -> None:
     """Arrays for the report: views with matched cells, an affinity, thumbnails."""
-    draw = jax.jit(graph_matching.make_pictures(run.config))
+    draw = jax.jit(graph_matching.make_pictures(run.config, run.mesh))
     key = jax.random.key(_EVALUATION_SEED)
     arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
     images = mixture.first_images(run.data, count=_NUM_CONTACT)

@@ -15,7 +15,7 @@ from lvmmed_jax.matching import solver as solvers
 
 
 def perturb(
-    problem: problems.MatchingProblem, key: Array, sigma: float
+    problem: problems.MatchingProblem, key: Array, sigma: Float[Array, ""] | float
 ) -> problems.MatchingProblem:
     """Algorithm 1: adds Gumbel(0, 1) noise times `sigma` to c^v and to c^e.
 

@@ -66,7 +66,7 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
       mesh: the devices; graphs of `matching.graph_size` images never cross one.
     """
     networks = make_networks(config.model)
-    forward = functools.partial(_forward, networks, config)
+    forward = functools.partial(_forward, networks, config, mesh)
     match = _make_match(config.matching, mesh)
 
     def loss_fn(params, model_state, batch, key):
@@ -116,7 +116,7 @@ def _init(networks, config, key):
     return params, {"batch_stats": encoder["batch_stats"]}
 
 
-def _forward(networks, config, params, model_state, batch, key):
+def _forward(networks, config, mesh, params, model_state, batch, key):
     """Steps 1 to 5: a batch to two graphs a group, and the new BatchNorm statistics."""
     size = config.views.size
     grid = jax.eval_shape(
@@ -138,21 +138,29 @@ def _forward(networks, config, params, model_state, batch, key):
     embedding = networks.projector.apply({"params": params["projector"]}, feature_map)
     embedding = embedding.reshape(-1, 2, embedding.shape[-1])  # B 2 F
     graphs_s, graphs_t = (
-        _graph(networks, config.matching, params, embedding[:, view]) for view in (0, 1)
+        _graph(networks, config.matching, mesh, params, embedding[:, view])
+        for view in (0, 1)
     )
     feature_map = feature_map.reshape(-1, 2, *feature_map.shape[1:])
     result = Forward(two_views, locations, feature_map, embedding, graphs_s, graphs_t)
     return result, {"batch_stats": updates["batch_stats"]}
 
 
-def _graph(networks, settings, params, embedding):
+def _graph(networks, settings, mesh, params, embedding):
     """Steps 4 and 5 for one view: k-NN graphs on z, nodes after message passing."""
     nodes = embedding.reshape(-1, settings.graph_size, embedding.shape[-1])  # G N F
-    graph = jax.vmap(lambda one: graphs.knn_graph(one, settings.num_neighbours))(nodes)
+
+    def connect(nodes):
+        graph = jax.vmap(lambda z: graphs.knn_graph(z, settings.num_neighbours))(nodes)
+        return graph, jax.vmap(graphs.propagation)(graph)
+
+    # left to itself, XLA gathers the whole batch on every device for top_k
+    over_graphs = PartitionSpec(sharding.AXIS)
+    graph, operator = jax.shard_map(
+        connect, mesh=mesh, in_specs=over_graphs, out_specs=over_graphs
+    )(nodes)
     nodes = networks.message_passing.apply(
-        {"params": params["message_passing"]},
-        nodes,
-        jax.vmap(graphs.propagation)(graph),
+        {"params": params["message_passing"]}, nodes, operator
     )
     return graph._replace(nodes=nodes)
 
@@ -220,7 +228,7 @@ def _problems(settings: configs.Matching, forward: Forward) -> problem.MatchingP
     )
 
 
-def make_pictures(config: configs.Config):
+def make_pictures(config: configs.Config, mesh: Mesh):
     """Builds (params, model_state, batch, key) -> arrays that the report draws.
 
     Of the first images of the batch: the two views, the locations and the matched cells
@@ -231,7 +239,7 @@ def make_pictures(config: configs.Config):
     search = solver.Solver(config.matching.num_starts, config.matching.num_steps)
 
     def pictures(params, model_state, batch, key):
-        forward, _ = _forward(networks, config, params, model_state, batch, key)
+        forward, _ = _forward(networks, config, mesh, params, model_state, batch, key)
         problems = _problems(config.matching, forward)
         first = jax.tree.map(lambda x: x[:1], problems)
         pictured = jax.tree.map(

@@ -28,6 +28,7 @@ class Checkpoints:
         self._checkpointer = ocp.training.Checkpointer(
             self._folder, preservation_policy=policies.LatestN(KEEP_LAST)
         )
+        self._under_way = None
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself."""
@@ -45,13 +46,18 @@ class Checkpoints:
     def save(self, train_state: state.TrainState, extra: dict[str, Any]) -> None:
         """Starts a save; the state may be donated as soon as this returns.
 
+        Waits for the save before it: Orbax skips, in silence, one that begins while
+        another is under way.
+
         Args:
           train_state: saved under its own step; a step already saved is left as it is.
           extra: JSON values that belong to the run: position, config, normalisation.
         """
         step = int(train_state.step)
+        if self._under_way is not None:
+            self._under_way.result()
         if step != self.latest_step():
-            self._checkpointer.save_checkpointables_async(
+            self._under_way = self._checkpointer.save_checkpointables_async(
                 step, {"state": train_state, "extra": extra}
             )
 

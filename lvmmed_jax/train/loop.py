@@ -1,5 +1,6 @@
 """The training loop: evaluate, save, next batch, step, read the step before."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -19,8 +20,8 @@ class Rhythm(NamedTuple):
     checkpoint_every_steps: int
 
 
-class NonFiniteLossError(ValueError):
-    """The loss is no longer a number."""
+class NonFiniteError(ValueError):
+    """The loss or its gradient is no longer a number."""
 
 
 def run(
@@ -57,7 +58,7 @@ def run(
       The last state.
 
     Raises:
-      NonFiniteLossError: the loss is not a number; the last good checkpoint stays.
+      NonFiniteError: loss or gradient is not finite; the last good checkpoint stays.
     """
     log = _Log(metrics_writer, rhythm)
     start = now = int(train_state.step)
@@ -112,11 +113,13 @@ class _Log:
         now, metrics = self._pending
         self._pending = None
         values = {name: float(x) for name, x in jax.device_get(metrics).items()}
-        if values["loss"] != values["loss"]:
-            raise NonFiniteLossError(
-                f"the loss of step {now} is not a number; the last checkpoint is kept: "
-                "try a lower optimizer.learning_rate"
-            )
+        # the Hamming loss is finite for any matching: only the gradient shows a NaN
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                raise NonFiniteError(
+                    f"{name} of step {now} is {values[name]}; the last checkpoint is "
+                    "kept: try a lower optimizer.learning_rate"
+                )
         self._writer.progress(now, values)
         if now % self._rhythm.log_every_steps == 0 or now == self._rhythm.num_steps:
             self._writer.write(now, values | self._rates())

@@ -57,7 +57,7 @@ def make_train_step(
         return new, {
             **metrics,
             "loss": loss,
-            "gradient_norm": optax.global_norm(gradient),
+            "gradient_norm": optax.tree.norm(gradient),
             "learning_rate": schedule(old.step),
         }
 

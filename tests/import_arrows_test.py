@@ -1,0 +1,106 @@
+"""The layers of the design: which part may import which."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# part -> the parts of this project that it may import; the longest prefix counts
+ALLOWED = {
+    "data_pipelines": {"data_pipelines"},
+    "configs": {"lvmmed_jax.config"},
+    "lvmmed_jax.config": set(),
+    "lvmmed_jax.matching": {"lvmmed_jax.matching"},
+    "lvmmed_jax.models": {"lvmmed_jax.models"},
+    "lvmmed_jax.train": {"lvmmed_jax.train"},
+    "lvmmed_jax.views": {"lvmmed_jax.config"},
+    "lvmmed_jax.metrics": set(),
+    "lvmmed_jax.probes": set(),
+    "lvmmed_jax.report": set(),
+    "lvmmed_jax.report_figures": {"lvmmed_jax.report"},
+    "lvmmed_jax.report_page": {"lvmmed_jax.report", "lvmmed_jax.report_figures"},
+    "lvmmed_jax.methods": {
+        "lvmmed_jax.config",
+        "lvmmed_jax.matching",
+        "lvmmed_jax.metrics",
+        "lvmmed_jax.models",
+        "lvmmed_jax.train",
+        "lvmmed_jax.views",
+    },
+}
+# package -> the only parts that may import it
+WALLS = {
+    "flax": {"lvmmed_jax.models"},
+    "orbax": {"lvmmed_jax.train"},
+    "matplotlib": {"lvmmed_jax.report_figures"},
+    "sklearn": {"lvmmed_jax.probes"},
+}
+
+
+def _modules():
+    for folder in ("data_pipelines", "configs", "lvmmed_jax"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), path
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _within(name, part):
+    return name == part or name.startswith(f"{part}.")
+
+
+IMPORTS = {name: set(_imports(path)) for name, path in _modules()}
+
+
+@pytest.mark.parametrize("name", list(IMPORTS))
+def test_imports_follow_the_arrows(name):
+    parts = [part for part in ALLOWED if _within(name, part)]
+    if parts:
+        allowed = ALLOWED[max(parts, key=len)]
+        wrong = {
+            one
+            for one in IMPORTS[name]
+            if one.split(".")[0] in ("lvmmed_jax", "data_pipelines", "configs")
+            and not any(_within(one, part) for part in allowed)
+        }
+        assert not wrong, f"{name} may import {sorted(allowed)} only"
+    for package, homes in WALLS.items():
+        if any(_within(one, package) for one in IMPORTS[name]):
+            assert any(_within(name, home) for home in homes), f"{name}: {package}"
+
+
+def test_matching_is_pure_jax():
+    packages = {
+        one.split(".")[0]
+        for name, imports in IMPORTS.items()
+        if _within(name, "lvmmed_jax.matching")
+        for one in imports
+    }
+    allowed = {"dataclasses", "jax", "jaxtyping", "lvmmed_jax", "numpy", "typing"}
+    assert packages <= allowed
+
+
+def test_there_is_no_import_cycle():
+    graph = {
+        name: {
+            other
+            for other in IMPORTS
+            for one in imports
+            if other != name and _within(one, other) and "." in other
+        }
+        for name, imports in IMPORTS.items()
+    }
+    done = set()
+    while ready := {name for name in graph if name not in done and graph[name] <= done}:
+        done |= ready
+    assert not graph.keys() - done
