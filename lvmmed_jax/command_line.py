@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import logging
 import os
 import pathlib
 import sys
@@ -56,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         return EXIT_USAGE
     _use_compile_cache(argv)
+    # orbax logs whole tracebacks of what is raised, and told in one line, anyway
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         return importlib.import_module(f"lvmmed_jax.commands.{name}").main(argv[1:])
     except KeyboardInterrupt:

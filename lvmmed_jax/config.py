@@ -95,6 +95,49 @@ class Config:
     train: Train = Train()
 
 
+_AT_LEAST_ONE = {
+    "data.global_batch",
+    "views.size",
+    "model.width",
+    "model.projection_width",
+    "matching.graph_size",
+    "matching.num_neighbours",
+    "matching.num_cells",
+    "matching.num_starts",
+    "matching.num_steps",
+    "train.steps",
+    "train.log_every_steps",
+    "train.evaluate_every_steps",
+    "train.num_evaluation_images",
+    "train.checkpoint_every_steps",
+}
+_SHARES = {
+    "views.flip_probability",
+    "views.jitter_probability",
+    "views.blur_probability",
+    "views.brightness",
+    "views.contrast",
+    "views.saturation",
+    "views.hue",
+    "matching.alpha",
+    "optimizer.halve_at",
+}
+_POSITIVE = {
+    "data.std",
+    "views.crop_area",
+    "views.crop_ratio",
+    "views.blur_sigma",
+    "matching.interpolation",
+    "optimizer.learning_rate",
+}
+_NOT_NEGATIVE = {
+    "data.num_workers",
+    "model.message_passing_layers",
+    "matching.sigma",
+    "train.seed",
+}
+
+
 def override(config: Config, overrides: dict[str, Any]) -> Config:
     """Replaces fields by their names, e.g. `{"train.steps": 100}`.
 
@@ -116,6 +159,28 @@ def override(config: Config, overrides: dict[str, Any]) -> Config:
         group = dataclasses.replace(group, **{key: value})
         config = dataclasses.replace(config, **{section: group})
     return config
+
+
+def validate(config: Config) -> None:
+    """Refuses values outside their range.
+
+    Raises:
+      ValueError: names the key, the value and what is allowed.
+    """
+    for name, value in _flatten(dataclasses.asdict(config)).items():
+        values = value if isinstance(value, tuple) else (value,)
+        if name in _AT_LEAST_ONE:
+            allowed, fits = "at least 1", all(one is None or one >= 1 for one in values)
+        elif name in _SHARES:
+            allowed, fits = "between 0 and 1", all(0 <= one <= 1 for one in values)
+        elif name in _POSITIVE:
+            allowed, fits = "above 0", all(one > 0 for one in values)
+        elif name in _NOT_NEGATIVE:
+            allowed, fits = "at least 0", all(one >= 0 for one in values)
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"{name}={value} must be {allowed}")
 
 
 def from_json(nested: dict) -> Config:

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
+from lvmmed_jax import files
 from lvmmed_jax.methods import graph_matching
 from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
 
@@ -50,9 +51,10 @@ def prepare(
         be equal but for the position.
 
     Raises:
-      ValueError: a batch that does not cut into graphs, other data than the checkpoint
-        was made with, or a damaged checkpoint.
+      ValueError: a value outside its range, a batch that does not cut into graphs,
+        other data than the checkpoint was made with, or a damaged checkpoint.
     """
+    configs.validate(config)
     mesh = sharding.make_mesh()
     for name, count in (
         ("data.global_batch", config.data.global_batch),
@@ -193,13 +195,13 @@ def _write_pictures(run: Run, last: state.TrainState) -> None:
     key = jax.random.key(_EVALUATION_SEED)
     arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
     images = mixture.first_images(run.data, count=_NUM_CONTACT)
-    folder = run.workdir / "pictures"
-    folder.mkdir(exist_ok=True)
-    np.savez_compressed(
-        folder / "pretrain.npz",
-        **jax.device_get(arrays),
-        contact=np.stack([_square(image) for image, _ in images]),
-        contact_modality=np.array([modality for _, modality in images]),
+    files.write_arrays(
+        run.workdir / "pictures" / "pretrain.npz",
+        {
+            **jax.device_get(arrays),
+            "contact": np.stack([_square(image) for image, _ in images]),
+            "contact_modality": np.array([modality for _, modality in images]),
+        },
     )
 
 

@@ -104,12 +104,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _write(workdir: pathlib.Path, result: dict, pictures: dict | None) -> None:
     """evaluation.json and the overlays, for the report."""
-    import numpy as np
+    from lvmmed_jax import files
 
-    path = workdir / "evaluation.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    partial.replace(path)
+    files.write_json(workdir / "evaluation.json", result)
     if pictures is not None:
-        (workdir / "pictures").mkdir(exist_ok=True)
-        np.savez_compressed(workdir / "pictures" / "evaluation.npz", **pictures)
+        files.write_arrays(workdir / "pictures" / "evaluation.npz", pictures)

@@ -39,7 +39,7 @@ def run(
 
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
-    from lvmmed_jax import pretraining
+    from lvmmed_jax import files, pretraining
     from lvmmed_jax.train import interruption
 
     manifest = mixture.read_manifest(data)
@@ -58,8 +58,10 @@ def run(
     }
     with interruption.watch() as stop:
         run_ = pretraining.prepare(config, data=data, workdir=workdir, extra=identity)
-        _write_json(workdir / "config.json", settings)
-        _write_json(workdir / "run.json", pretraining.facts(run_, manifest, sys.argv))
+        files.write_json(workdir / "config.json", settings)
+        files.write_json(
+            workdir / "run.json", pretraining.facts(run_, manifest, sys.argv)
+        )
         _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
     if stop():
@@ -140,12 +142,6 @@ def _check_same_config(workdir: pathlib.Path, settings: dict) -> None:
             f"{workdir} holds a run with another config ({'; '.join(found)}): give "
             "another --workdir, or the config it was made with"
         )
-
-
-def _write_json(path: pathlib.Path, value: dict) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -4,7 +4,10 @@ Saved together: the training state (parameters, model state, optimiser, step, ke
 position in the data (the next global batch), the config and the input normalisation.
 """
 
+import contextlib
 import pathlib
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from orbax.checkpoint import v1 as ocp
@@ -35,8 +38,36 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        """Waits for a save under way; one that failed leaves nothing behind.
+
+        Raises:
+          OSError: the save under way failed.
+        """
+        try:
+            with self._errors_told():
+                self._wait()
+        finally:
+            with contextlib.suppress(Exception):  # what failed is already told
+                self._checkpointer.close()
+            for unfinished in self._folder.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _wait(self) -> None:
         """Waits for a save under way."""
-        self._checkpointer.close()
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    @contextlib.contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Failed saves as one OSError; tensorstore has a ValueError for a full disk."""
+        try:
+            yield
+        except Exception as error:
+            raise OSError(
+                f"no checkpoint could be written to {self._folder}: "
+                f"{str(error).rpartition(': ')[2].partition(' [')[0]}"
+            ) from error
 
     def latest_step(self) -> int | None:
         """The newest committed step, or None."""
@@ -52,14 +83,17 @@ class Checkpoints:
         Args:
           train_state: saved under its own step; a step already saved is left as it is.
           extra: JSON values that belong to the run: position, config, normalisation.
+
+        Raises:
+          OSError: the save before this one failed.
         """
         step = int(train_state.step)
-        if self._under_way is not None:
-            self._under_way.result()
-        if step != self.latest_step():
-            self._under_way = self._checkpointer.save_checkpointables_async(
-                step, {"state": train_state, "extra": extra}
-            )
+        with self._errors_told():
+            self._wait()
+            if step != self.latest_step():
+                self._under_way = self._checkpointer.save_checkpointables_async(
+                    step, {"state": train_state, "extra": extra}
+                )
 
     def restore(
         self, abstract: state.TrainState, step: int | None = None
