@@ -39,9 +39,10 @@ def test_small_variant_has_a_16th_of_the_resolution():
 def test_bfloat16_activations_keep_parameters_and_output_in_float32():
     network = resnet.ResNet("resnet8", 4, jnp.bfloat16)
     images = jnp.ones((2, 32, 32, 3))
-    features, variables = network.init_with_output(
-        jax.random.key(0), images, train=False
+    init = jax.jit(
+        lambda x: network.init_with_output(jax.random.key(0), x, train=False)
     )
+    features, variables = init(images)
     assert features.dtype == jnp.float32
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     whole = resnet.ResNet("resnet8", 4).apply(variables, images, train=False)

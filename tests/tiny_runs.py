@@ -1,5 +1,8 @@
 """Shards and settings small enough to train on in a test."""
 
+import dataclasses
+import json
+
 import numpy as np
 from PIL import Image
 
@@ -12,7 +15,8 @@ CONFIG = config.Config(
     matching=config.Matching(
         graph_size=4, num_neighbours=2, num_cells=3, num_starts=4, num_steps=8
     ),
-    optimizer=config.Optimizer(learning_rate=3e-3),
+    # a constant rate: runs of any length share one compiled step
+    optimizer=config.Optimizer(learning_rate=3e-3, halve_at=()),
     train=config.Train(
         steps=6,
         log_every_steps=1,
@@ -54,3 +58,8 @@ def write_config(folder):
     path = folder / "tiny.py"
     path.write_text(CONFIG_FILE)
     return path
+
+
+def as_json():
+    """The settings as a work folder's config.json holds them."""
+    return json.loads(json.dumps(dataclasses.asdict(CONFIG)))

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from lvmmed_jax import probes
+
+
+def _blobs(seed, count=60):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, count)
+    return np.eye(3)[labels] * 5 + generator.normal(0, 0.5, (count, 3)), labels
+
+
+@pytest.mark.parametrize("probe", [probes.knn, probes.linear])
+def test_separable_classes_are_found(probe):
+    train, labels = _blobs(0)
+    test, truth = _blobs(1)
+    assert (probe(train, labels, test) == truth).mean() > 0.95
+    shuffled = np.random.default_rng(2).permutation(labels)
+    assert (probe(train, shuffled, test) == truth).mean() < 0.7
+
+
+def test_class_shares_of_cells():
+    mask = np.array([[0, 0, 1, 1], [0, 1, 1, 1]])
+    shares = probes.class_shares(mask, (1, 2), 2)
+    np.testing.assert_allclose(shares[0], [[0.75, 0.25], [0.0, 1.0]])
+
+
+def test_segmentation_reads_class_maps_at_full_resolution():
+    mask = np.zeros((32, 48), int)
+    mask[:16, 12:36] = 1
+    mask[16:, 12:36] = 2
+    shares = probes.class_shares(mask, (8, 12), 3)
+    maps = np.stack([shares, shares]).astype(np.float32)
+    found = probes.linear_segmentation(maps, [mask, mask], maps[:1], [mask.shape], 3)
+    assert found[0].shape == mask.shape
+    assert (found[0] == mask).mean() > 0.9
+
+
+def test_dice_and_its_empty_cases():
+    truth, half = np.array([1, 1, 0, 0]), np.array([1, 0, 0, 0])
+    assert probes.dice(truth, half, 1) == pytest.approx(2 / 3)
+    assert probes.dice(truth, half, 2) == 1.0
+    assert probes.dice(truth, np.zeros(4), 1) == 0.0
+
+
+def test_bootstrap_has_the_width_of_the_normal_approximation():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 400)
+    value, low, high = probes.bootstrap(values, seed=0)
+    assert value == pytest.approx(values.mean())
+    expected = 1.96 * values.std() / np.sqrt(400)
+    assert high - value == pytest.approx(expected, rel=0.1)
+    assert value - low == pytest.approx(expected, rel=0.1)
