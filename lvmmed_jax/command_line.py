@@ -25,6 +25,7 @@ def usage() -> str:
             *lines,
             "",
             "`lvmmed COMMAND --help` shows the options of one and an example.",
+            "--no-compile-cache compiles anew, not from $XDG_CACHE_HOME/lvmmed.",
         ]
     )
 
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"lvmmed_jax {lvmmed_jax.__version__}")
         return EXIT_DONE
-    name = argv[0]
+    cache = "--no-compile-cache" not in argv
+    name, *words = (word for word in argv if word != "--no-compile-cache")
     if name not in commands.COMMANDS:
         near = difflib.get_close_matches(name, commands.COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -56,11 +58,12 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    _use_compile_cache(argv)
+    if cache:
+        _use_compile_cache()
     # orbax logs whole tracebacks of what is raised, and told in one line, anyway
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
-        return importlib.import_module(f"lvmmed_jax.commands.{name}").main(argv[1:])
+        return importlib.import_module(f"lvmmed_jax.commands.{name}").main(words)
     except KeyboardInterrupt:
         print(f"\nlvmmed {name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -74,12 +77,11 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_MISTAKE
 
 
-def _use_compile_cache(argv: list[str]) -> None:
-    """Has jax keep compiled programs, which jax reads from the environment."""
-    if "--no-compile-cache" not in argv:
-        home = pathlib.Path.home() / ".cache"
-        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home) / "lvmmed"
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+def _use_compile_cache() -> None:
+    """Has jax keep compiled programs, which it reads from the environment."""
+    home = pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home) / "lvmmed"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
 
 
 def one_line(error: BaseException) -> str:

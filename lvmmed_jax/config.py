@@ -111,6 +111,7 @@ _AT_LEAST_ONE = {
     "train.num_evaluation_images",
     "train.checkpoint_every_steps",
 }
+_ANY_LENGTH = "optimizer.halve_at"
 _SHARES = {
     "views.flip_probability",
     "views.jitter_probability",
@@ -129,6 +130,12 @@ _POSITIVE = {
     "views.blur_sigma",
     "matching.interpolation",
     "optimizer.learning_rate",
+}
+_CHANGE_NO_NUMBER = {
+    "data.num_workers",
+    "train.log_every_steps",
+    "train.evaluate_every_steps",
+    "train.checkpoint_every_steps",
 }
 _NOT_NEGATIVE = {
     "data.num_workers",
@@ -181,6 +188,14 @@ def validate(config: Config) -> None:
             continue
         if not fits:
             raise ValueError(f"{name}={value} must be {allowed}")
+    for name in ("crop_area", "crop_ratio", "blur_sigma"):
+        low, high = getattr(config.views, name)
+        if low > high or (name == "crop_area" and high > 1):
+            raise ValueError(f"views.{name}={low, high} must be two rising numbers")
+    if config.model.dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"model.dtype={config.model.dtype!r}: float32 or bfloat16")
+    if config.train.seed >= 2**31:
+        raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 
 
 def from_json(nested: dict) -> Config:
@@ -191,6 +206,8 @@ def from_json(nested: dict) -> Config:
 def differences(ours: dict, theirs: dict) -> list[str]:
     """Lines "section.key: ours, theirs" for the fields in which two runs differ.
 
+    Fields that change no number of a run (workers, intervals) may differ.
+
     Args:
       ours: nested dict, as `dataclasses.asdict(config)` through JSON.
       theirs: the same of the other run.
@@ -198,7 +215,7 @@ def differences(ours: dict, theirs: dict) -> list[str]:
     ours, theirs = _flatten(ours), _flatten(theirs)
     return [
         f"{name}: {ours.get(name, 'absent')!r}, there {theirs.get(name, 'absent')!r}"
-        for name in sorted(ours.keys() | theirs.keys())
+        for name in sorted((ours.keys() | theirs.keys()) - _CHANGE_NO_NUMBER)
         if ours.get(name) != theirs.get(name)
     ]
 
@@ -230,6 +247,9 @@ def _parse(name: str, value: Any, current: Any) -> Any:
     if isinstance(current, float) and type(value) is int:
         value = float(value)
     if isinstance(current, tuple) and isinstance(value, list | tuple):
+        numbers = all(isinstance(entry, int | float) for entry in value)
+        if not numbers or (len(value) != len(current) and name != _ANY_LENGTH):
+            raise ValueError(f"{name}={value!r} must be {len(current)} numbers")
         return tuple(float(entry) for entry in value)
     wanted = int if current is None else type(current)
     if type(value) is not wanted and not (current is None and value is None):

@@ -33,7 +33,10 @@ def load(name: str, overrides: dict[str, Any]) -> config.Config:
         raise FileNotFoundError(_not_found(name))
     spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} has no get_config(**overrides)")
     return module.get_config(**overrides)

@@ -67,11 +67,11 @@ def run_config(model: str) -> configs.Config | None:
 
 
 def random(config: configs.Config) -> Encoder:
-    """The encoder of a config at its random start, from the config's seed."""
-    network = graph_matching.make_networks(config.model).encoder
-    size = config.views.size
-    init = jax.jit(lambda key: network.init(key, jnp.zeros((1, size, size, 3)), False))
-    return _encoder(config, init(jax.random.key(config.train.seed)))
+    """The encoder with which a run of this config begins, bit for bit."""
+    method = graph_matching.make_task(config, sharding.make_mesh(1))
+    key = state.init_key(jax.random.key(config.train.seed))
+    params, model_state = jax.jit(method.init)(key)
+    return _encoder(config, {"params": params["encoder"], **model_state})
 
 
 def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
@@ -153,8 +153,15 @@ def _abstract_state(config: configs.Config) -> state.TrainState:
     return state.abstract(method.init, tx, key, sharding.replicated(mesh))
 
 
+def work_folder(model: str) -> pathlib.Path | None:
+    """`model` as a work folder; None for a single checkpoint or `random:NAME`."""
+    path = pathlib.Path(model)
+    return path if checkpoint.is_checkpoint_folder(path) else None
+
+
 def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
     """Work folder and step (None: the newest) of a work folder or a checkpoint."""
+    path = path.absolute()
     if checkpoint.is_checkpoint_folder(path):
         return path, None
     if path.name.isdigit() and checkpoint.is_checkpoint_folder(path.parent.parent):

@@ -10,6 +10,7 @@ from lvmmed_jax import encoders, probes
 
 TASKS = ("knn", "linear_probe")
 _DENSE_SCALE = 4  # segmentation probes read images at this multiple of the view size
+_DENSE_MOST = 512  # but at most this many pixels a side
 _NUM_PICTURED = 6
 
 
@@ -39,7 +40,14 @@ def evaluate(
     Returns:
       One result a task, target and class; metrics are per test image, with 95 %
       bootstrap intervals over the test images.
+
+    Raises:
+      ValueError: fewer than two classes, or no task that the labels allow.
     """
+    if data.labels is not None and len(set(data.labels[~data.is_test])) < 2:
+        raise ValueError("probes need at least two classes with training images")
+    if data.labels is None and "linear_probe" not in tasks:
+        raise ValueError("the data has masks and no classes: use --task linear_probe")
     results, pictures = [], None
     if data.labels is not None:
         features = {name: _pooled(one, data.images) for name, one in models.items()}
@@ -79,7 +87,8 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    resized = _resized(data.images, _DENSE_SCALE * encoder.image_size)
+    size = max(encoder.image_size, min(_DENSE_SCALE * encoder.image_size, _DENSE_MOST))
+    resized = _resized(data.images, size)
     maps = encoders.feature_maps(encoder, resized)
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(

@@ -3,6 +3,7 @@
 import collections
 import importlib.metadata
 import pathlib
+import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -47,12 +48,12 @@ def prepare(
       config: the run's settings.
       data: folder of shards.
       workdir: is made; a checkpoint in it is restored.
-      extra: JSON values saved with every checkpoint; those of a checkpoint found must
-        be equal but for the position.
+      extra: JSON values saved with every checkpoint; a checkpoint found must have the
+        same `config` and `data_sha256`.
 
     Raises:
       ValueError: a value outside its range, a batch that does not cut into graphs,
-        other data than the checkpoint was made with, or a damaged checkpoint.
+        other data or another config than the checkpoint's, or a damaged checkpoint.
     """
     configs.validate(config)
     mesh = sharding.make_mesh()
@@ -88,6 +89,16 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     Returns:
       JSON values: the step reached and the last metrics.
     """
+    num_steps, last = run.config.train.steps, run.train_state
+    if int(last.step) < num_steps:
+        last = _run_loop(run, should_stop)
+    if int(last.step) == num_steps:
+        _write_pictures(run, last)
+    return {**writer.latest(run.workdir / writer.FILE), "step": int(last.step)}
+
+
+def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
+    """The loop with its data, its log and its checkpoints, all closed at the end."""
     config, start = run.config, int(run.train_state.step)
     batches = mixture.host_batches(
         run.data,
@@ -104,7 +115,7 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     )
     try:
         with metrics_writer, checkpoint.Checkpoints(run.workdir) as checkpoints:
-            last = loop.run(
+            return loop.run(
                 run.train_state,
                 step_fn=run.step_fn,
                 evaluate=run.evaluate,
@@ -123,9 +134,6 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
             )
     finally:
         batches.close()
-    if int(last.step) == config.train.steps:
-        _write_pictures(run, last)
-    return {"step": int(last.step), **writer.latest(run.workdir / writer.FILE)}
 
 
 def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
     devices = jax.devices()
     leaves = jax.tree.leaves(run.train_state.params)
     return {
-        "command": " ".join(command),
+        "command": shlex.join(["lvmmed", *command[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "devices": f"{len(devices)} x {devices[0].device_kind}",
         "parameters": sum(leaf.size for leaf in leaves),
@@ -160,7 +168,14 @@ def _make_state(config, method, tx, mesh, workdir, extra):
     if not checkpoint.is_checkpoint_folder(workdir):
         return state.create(method.init, tx, key, same)
     with checkpoint.Checkpoints(workdir) as checkpoints:
-        if checkpoints.extra()["data_sha256"] != extra["data_sha256"]:
+        found = checkpoints.extra()
+        changed = configs.differences(extra["config"], found["config"])
+        if changed:
+            raise ValueError(
+                f"{workdir} holds a run with another config ({'; '.join(changed)}): "
+                "give another --workdir, or the config it was made with"
+            )
+        if found["data_sha256"] != extra["data_sha256"]:
             raise ValueError(
                 f"{workdir} was trained on other data than --data holds now (its "
                 "manifest differs): use another --workdir, or the data of that run"

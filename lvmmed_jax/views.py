@@ -26,7 +26,7 @@ def make_views(
     sizes: Int[Array, "B 2"],
     key: Array,
     settings: config.Views,
-    grid: tuple[int, int],
+    centres: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Float[Array, "B 2 h w 3"], Float[Array, "B 2 R S 2"]]:
     """Draws two views of every image (step 1 of the paper's algorithm).
 
@@ -35,7 +35,8 @@ def make_views(
       sizes: [B, 2], the true height and width of each.
       key: the step's key; image b uses `fold_in(key, b)`.
       settings: sizes, ranges and probabilities.
-      grid: (R, S) of the encoder's feature map at this view size.
+      centres: [R] and [S], where the rows and columns of the encoder's feature map are
+        centred in a view, in [0, 1].
 
     Returns:
       Views [B, 2, h, w, 3] in [0, 1], grey repeated over the channels, and the centres
@@ -47,7 +48,7 @@ def make_views(
     )
 
     def two(image, size, key):
-        return jax.vmap(lambda key: _view(image, size, key, settings, grid))(
+        return jax.vmap(lambda key: _view(image, size, key, settings, centres))(
             jax.random.split(key, 2)
         )
 
@@ -84,7 +85,7 @@ def _between(draw, low, high):
     return low + draw * (high - low)
 
 
-def _view(image, size, key, settings, grid):
+def _view(image, size, key, settings, centres):
     draws = _Draws(*jax.random.uniform(key, (len(_Draws._fields),)))
     top, left, height, width = _crop(size.astype(jnp.float32), draws, settings)
     flip = draws.flip < settings.flip_probability
@@ -92,7 +93,7 @@ def _view(image, size, key, settings, grid):
     columns = _resampling(image.shape[1], size[1], settings.size, left, width, flip)
     view = _separable(rows, image.astype(jnp.float32) / 255, columns)
     view = _blur(_jitter(view, draws, settings), draws, settings)
-    locations = _locations(size, top, left, height, width, flip, grid)
+    locations = _locations(size, top, left, height, width, flip, centres)
     return jnp.broadcast_to(view, (*view.shape[:2], 3)), locations
 
 
@@ -124,12 +125,10 @@ def _resampling(num_source, size, num_target, start, extent, flip):
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def _locations(size, top, left, height, width, flip, grid):
+def _locations(size, top, left, height, width, flip, centres):
     """[R, S, 2] centres of the cells in the original image, in [0, 1]."""
-    row = (jnp.arange(grid[0]) + 0.5) / grid[0]
-    column = (jnp.arange(grid[1]) + 0.5) / grid[1]
-    column = jnp.where(flip, 1 - column, column)
-    rows = (top + row * height) / size[0]
+    column = jnp.where(flip, 1 - centres[1], centres[1])
+    rows = (top + centres[0] * height) / size[0]
     columns = (left + column * width) / size[1]
     return jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), axis=-1)
 

@@ -48,6 +48,19 @@ def test_local_affinity_is_that_of_a_loop_over_cells(num_cells):
             np.testing.assert_allclose(found[i, a], expected, atol=1e-5)
 
 
+def test_local_affinity_of_a_zero_cell_has_a_small_gradient():
+    features = jax.random.normal(jax.random.key(0), (2, 2, 4, 3))
+    features = features.at[0, 0, 0].set(0.0)
+    places = jax.random.uniform(jax.random.key(1), (2, 2, 4, 2))
+
+    def total(features):
+        return jnp.sum(affinity.local_affinity(*features, *places, 4))
+
+    gradient = jax.grad(total)(features)
+    assert np.abs(gradient).max() < 10
+    np.testing.assert_array_equal(gradient[0, 0, 0], 0)
+
+
 def test_local_affinity_of_a_view_with_itself_is_one():
     features = jax.random.normal(jax.random.key(0), (1, 16, 8))
     locations = jax.random.uniform(jax.random.key(1), (1, 16, 2))

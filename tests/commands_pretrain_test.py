@@ -44,19 +44,6 @@ def test_config_that_does_not_fit(shards, tmp_path, capsys, override, message):
     assert not (tmp_path / "w").exists()
 
 
-def test_work_folder_of_another_run_is_refused_with_the_difference(
-    shards, tmp_path, capsys
-):
-    path = str(tiny_runs.write_config(tmp_path))
-    words = [path, "--data", str(shards), "--workdir", str(tmp_path / "w")]
-    words.append("--train.num_evaluation_images=64")
-    (tmp_path / "w").mkdir()
-    stored = tiny_runs.as_json()
-    stored["train"]["steps"] = 7
-    (tmp_path / "w" / "config.json").write_text(json.dumps(stored))
-    _fails(capsys, words, "train.steps: 6, there 7")
-
-
 def test_words_that_are_no_override_are_a_usage_error(shards, tmp_path):
     words = ["quickstart", "--data", str(shards), "--workdir", str(tmp_path / "w")]
     with pytest.raises(SystemExit) as stop:
@@ -76,3 +63,6 @@ def test_a_finished_run_is_left_as_it_is(shards, tmp_path, capsys):
     assert json.loads(output.out) == first
     assert "already trained for 6 steps" in output.err
     assert (tmp_path / "w" / "metrics.jsonl").read_text() == lines
+    # other workers and intervals are the same run; another length is not
+    assert command_line.main([*words, "--train.log_every_steps=2"]) == 0
+    _fails(capsys, [*words[1:], "--train.steps=7"], "train.steps: 7, there 6")

@@ -36,6 +36,8 @@ def test_override_reads_the_type_of_the_field(name, value, expected):
         ("train.steps", "many", "not a int"),
         ("train.steps", "1.5", "not a int"),
         ("model.skip", "1", "not a bool"),
+        ("data.mean", "(0.5,)", "3 numbers"),
+        ("data.mean", "('a', 1, 2)", "3 numbers"),
     ],
 )
 def test_override_refuses_what_does_not_fit(name, value, message):
@@ -45,7 +47,12 @@ def test_override_refuses_what_does_not_fit(name, value, message):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("train.steps", 0), ("matching.alpha", 1.5), ("matching.sigma", -1.0)],
+    [
+        ("train.steps", 0),
+        ("matching.alpha", 1.5),
+        ("matching.sigma", -1.0),
+        ("train.seed", 2**31),
+    ],
 )
 def test_values_outside_their_range_are_named(name, value):
     changed = config.override(config.Config(), {name: value})

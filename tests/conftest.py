@@ -1,13 +1,14 @@
-"""Eight CPU devices, strict ranks and checked shapes, for every test."""
+"""Eight CPU devices, quick compiles, strict ranks, checked shapes, for every test."""
 
 import os
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=8"
+    + " --xla_backend_optimization_level=0"
 )
-
 # a program compiled in one test serves the next
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lvmmed_tests_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"

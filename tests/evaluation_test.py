@@ -9,6 +9,8 @@ import tiny_runs
 
 from data_pipelines import labelled
 from lvmmed_jax import encoders, evaluation
+from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.train import sharding, state, step
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,19 @@ def test_random_encoder_depends_on_the_seed_only(encoder):
     )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, third, strict=True))
+
+
+def test_random_encoder_is_the_start_of_the_run(encoder):
+    mesh = sharding.make_mesh(8)
+    method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
+    tx, _ = step.make_optimizer(1e-3, (), 6)
+    key = jax.random.key(tiny_runs.CONFIG.train.seed)
+    first = state.create(method.init, tx, key, sharding.replicated(mesh))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        first.params["encoder"],
+        encoder.variables["params"],
+    )
 
 
 def test_calibration_touches_statistics_only_and_normalises(encoder, images):

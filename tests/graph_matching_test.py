@@ -15,13 +15,13 @@ from lvmmed_jax.train import sharding, state, step
 CONFIG = tiny_runs.CONFIG
 GOLDEN = {  # jax 0.10.2 and 0.12.0.1 agree in six digits
     "loss": 6.0,
-    "gradient_norm": 0.299604,
+    "gradient_norm": 0.29978,
     "learning_rate": 0.003,
     "matching_accuracy_noisy": 0.25,
     "loss_no_noise": 6.25,
     "matching_accuracy": 0.21875,
-    "affinity_true": 0.779485,
-    "affinity_other": 0.783742,
+    "affinity_true": 0.783353,
+    "affinity_other": 0.786493,
     "embedding_rank": 8.092285,
     "embedding_std": 0.447972,
 }

@@ -36,6 +36,25 @@ def test_small_variant_has_a_16th_of_the_resolution():
     assert features.shape == (1, 4, 4, 16)
 
 
+@pytest.mark.parametrize("variant", ["resnet8", "resnet18"])
+def test_cell_centres_are_where_the_gradient_is(variant):
+    """The centroid of a middle cell's receptive field, in a network of averages."""
+    network, size = resnet.ResNet(variant, 2), 256
+    init = jax.jit(lambda x: network.init(jax.random.key(0), x, train=False))
+    image = jax.random.uniform(jax.random.key(1), (1, size, size, 3))
+    variables = jax.tree.map(jnp.ones_like, init(image))
+    cells = network.apply(variables, image, train=False).shape[1]
+
+    def middle(image):
+        features = network.apply(variables, image, train=False)
+        return jnp.sum(features[0, cells // 2, cells // 2])
+
+    energy = np.square(np.asarray(jax.jit(jax.grad(middle))(image)[0])).sum((1, 2))
+    centroid = (energy * (np.arange(size) + 0.5)).sum() / energy.sum()
+    expected = resnet.cell_centres(cells, size)[cells // 2] * size
+    assert abs(centroid - expected) < 0.2 * size / cells
+
+
 def test_bfloat16_activations_keep_parameters_and_output_in_float32():
     network = resnet.ResNet("resnet8", 4, jnp.bfloat16)
     images = jnp.ones((2, 32, 32, 3))

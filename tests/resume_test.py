@@ -71,7 +71,7 @@ def test_other_data_is_refused(shards, tmp_path):
             tiny_runs.CONFIG,
             data=shards,
             workdir=tmp_path,
-            extra={"data_sha256": "another"},
+            extra={"config": {}, "data_sha256": "another"},
         )
 
 

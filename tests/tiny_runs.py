@@ -1,8 +1,5 @@
 """Shards and settings small enough to train on in a test."""
 
-import dataclasses
-import json
-
 import numpy as np
 from PIL import Image
 
@@ -58,8 +55,3 @@ def write_config(folder):
     path = folder / "tiny.py"
     path.write_text(CONFIG_FILE)
     return path
-
-
-def as_json():
-    """The settings as a work folder's config.json holds them."""
-    return json.loads(json.dumps(dataclasses.asdict(CONFIG)))

@@ -14,10 +14,11 @@ PLAIN = config.Views(
     blur_probability=0.0,
 )
 KEY = jax.random.key(0)
+CENTRES = (np.array([1, 3, 5, 7]) / 8,) * 2  # of a 4 x 4 grid of tiles
 
 
-def _make(images, sizes, settings=PLAIN, grid=(4, 4), key=KEY):
-    run = jax.jit(lambda *arrays: views.make_views(*arrays, settings, grid))
+def _make(images, sizes, settings=PLAIN, key=KEY):
+    run = jax.jit(lambda *arrays: views.make_views(*arrays, settings, CENTRES))
     return run(jnp.asarray(images), jnp.asarray(sizes, jnp.int32), key)
 
 

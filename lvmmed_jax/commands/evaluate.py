@@ -61,8 +61,9 @@ def run(model: str, *, data: str, tasks: tuple[str, ...], seed: int) -> dict[str
         "seconds": round(time.monotonic() - began, 1),
         "results": found.results,
     }
-    if config is not None:
-        _write(pathlib.Path(model), result, found.pictures)
+    workdir = encoders.work_folder(model)
+    if workdir is not None:
+        _write(workdir, result, found.pictures)
     return result
 
 

@@ -44,7 +44,6 @@ def run(
 
     manifest = mixture.read_manifest(data)
     settings = _as_json(config)
-    _check_same_config(workdir, settings)
     identity = {
         "config": settings,
         "data_sha256": _sha256(data / "manifest.json"),
@@ -64,7 +63,7 @@ def run(
         )
         _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
-    if stop():
+    if stop() and result["step"] < config.train.steps:
         print(
             f"stopped at step {result['step']} of {config.train.steps}, saved; "
             "the same command goes on from there",
@@ -77,6 +76,8 @@ def run(
 
 def text(result: dict[str, float], workdir: pathlib.Path) -> str:
     """The last metrics in a line, and where the encoder is."""
+    if "loss_no_noise" not in result:  # metrics.jsonl is gone
+        return f"encoder: {workdir}"
     return (
         f"{result['images']} images in {result['seconds']:.0f} s: loss without noise "
         f"{result['loss_no_noise']:.2f}, matching accuracy "
@@ -127,21 +128,6 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
 def _as_json(config: Any) -> dict:
     """The config as JSON reads it back: tuples are lists."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def _check_same_config(workdir: pathlib.Path, settings: dict) -> None:
-    """Refuses a work folder whose run has other settings."""
-    from lvmmed_jax import config as configs
-
-    path = workdir / "config.json"
-    if not path.exists():
-        return
-    found = configs.differences(settings, json.loads(path.read_text()))
-    if found:
-        raise ValueError(
-            f"{workdir} holds a run with another config ({'; '.join(found)}): give "
-            "another --workdir, or the config it was made with"
-        )
 
 
 def _sha256(path: pathlib.Path) -> str:

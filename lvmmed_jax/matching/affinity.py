@@ -107,11 +107,12 @@ def _cell_tables(
     locations_t: Float[Array, "N P 2"],
 ) -> tuple[Float[Array, "N N P P"], Float[Array, "N N P P"], Float[Array, "N N P P"]]:
     """[i, a, p, q] squared distances by location and by feature, and cosines."""
-    gram = jnp.einsum("ipd,aqd->iapq", features_s, features_t, precision=_HIGHEST)
+    directions = normalise(features_s), normalise(features_t)
+    cosines = jnp.einsum("ipd,aqd->iapq", *directions, precision=_HIGHEST)
     squares_s = jnp.sum(jnp.square(features_s), axis=-1)[:, None, :, None]
     squares_t = jnp.sum(jnp.square(features_t), axis=-1)[None, :, None, :]
-    cosines = gram / jnp.sqrt(jnp.maximum(squares_s * squares_t, _TINY_NORM**4))
-    by_feature = jax.lax.stop_gradient(squares_s + squares_t - 2 * gram)
+    products = cosines * jnp.sqrt(squares_s * squares_t)
+    by_feature = jax.lax.stop_gradient(squares_s + squares_t - 2 * products)
     rows, columns = (
         locations_s[:, None, :, None, axis] - locations_t[None, :, None, :, axis]
         for axis in (0, 1)

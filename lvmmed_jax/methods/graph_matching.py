@@ -124,8 +124,9 @@ def _forward(networks, config, mesh, params, model_state, batch, key):
         {"params": params["encoder"], **model_state},
         jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
     ).shape[1:3]
+    centres = tuple(resnet.cell_centres(num_cells, size) for num_cells in grid)
     two_views, locations = views.make_views(
-        batch["image"], batch["size"], key, config.views, grid
+        batch["image"], batch["size"], key, config.views, centres
     )
     inputs = views.normalise(two_views, config.data.mean, config.data.std)
     folded = inputs.reshape(-1, *inputs.shape[2:])  # 2B h w 3

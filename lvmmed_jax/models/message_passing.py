@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 
 class MessagePassing(nn.Module):
@@ -25,6 +26,10 @@ class MessagePassing(nn.Module):
         for layer in range(self.num_layers):
             if layer:
                 hidden = nn.relu(hidden)
-            hidden = nn.Dense(nodes.shape[-1], use_bias=False)(hidden)
-            hidden = propagation @ hidden
+            hidden = nn.Dense(
+                nodes.shape[-1], use_bias=False, precision=jax.lax.Precision.HIGHEST
+            )(hidden)
+            hidden = jnp.matmul(
+                propagation, hidden, precision=jax.lax.Precision.HIGHEST
+            )
         return nodes + hidden if self.skip else hidden

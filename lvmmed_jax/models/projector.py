@@ -17,4 +17,5 @@ class Projector(nn.Module):
     @nn.compact
     def __call__(self, feature_map: jax.Array) -> jax.Array:
         """[B, R, S, D] -> [B, F]."""
-        return nn.Dense(self.width)(jnp.mean(feature_map, axis=(1, 2)))
+        pooled = jnp.mean(feature_map, axis=(1, 2))
+        return nn.Dense(self.width, precision=jax.lax.Precision.HIGHEST)(pooled)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 MOMENTUM = 0.9  # of BatchNorm's running statistics, flax's convention (torch: 0.1)
 
@@ -97,6 +98,22 @@ class ResNet(nn.Module):
                 width = self.width * 2**stage
                 x = Block(width, stride, bottleneck, self.dtype)(x, train)
         return x.astype(jnp.float32)
+
+
+def cell_centres(num_cells: int, size: int) -> np.ndarray:
+    """[R] where the cells of a feature map are centred along a side of the image.
+
+    Convolutions of stride 2 with symmetric padding centre output c on input 2 c, so
+    cell c lies at pixel c * stride: half a cell before the middle of the c-th tile.
+
+    Args:
+      num_cells: R, cells along the side.
+      size: pixels along the side.
+
+    Returns:
+      Positions in [0, 1].
+    """
+    return (np.arange(num_cells) * (size // num_cells) + 0.5) / size
 
 
 def _conv(features, kernel, stride, dtype, name=None):

@@ -40,7 +40,7 @@ def run(
     """Trains until `rhythm.num_steps` updates are done or `should_stop()`.
 
     A step's metrics are read only after the next step is dispatched, so the devices
-    never wait for the host. However it ends, the last state is saved.
+    never wait for the host. Stopped or finished, the last state is saved.
 
     Args:
       train_state: where to begin; donated to the first step.

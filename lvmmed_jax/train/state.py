@@ -59,9 +59,14 @@ def abstract(
     )
 
 
+def init_key(key: jax.Array) -> jax.Array:
+    """The key of the initial weights, from the run's seed key."""
+    return jax.random.fold_in(key, 0)
+
+
 def _creator(init, tx):
     def create_state(key: jax.Array) -> TrainState:
-        params, model_state = init(jax.random.fold_in(key, 0))
+        params, model_state = init(init_key(key))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,

@@ -24,7 +24,7 @@ class Writer:
     ):
         """Opens the file for a run that goes on at step `start`."""
         self._path = pathlib.Path(workdir) / FILE
-        kept = [line for line in read(self._path) if line["step"] <= start]
+        kept = [line for line in read(self._path) if _is_before(line, start)]
         self._before = kept[-1]["seconds"] if kept else 0.0
         text = "".join(json.dumps(line) + "\n" for line in kept)
         partial = self._path.with_suffix(".partial")
@@ -86,6 +86,12 @@ class Writer:
             f"{left:.0f} s left",
             file=sys.stderr,
         )
+
+
+def _is_before(line: dict[str, float], start: int) -> bool:
+    """Whether a run that goes on at `start` will not write this line again."""
+    trained = "loss" in line  # else it is an evaluation, done at the start of a step
+    return line["step"] < start or (line["step"] == start and trained)
 
 
 def latest(path: pathlib.Path) -> dict[str, float]:
