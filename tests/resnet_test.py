@@ -42,7 +42,10 @@ def test_cell_centres_are_where_the_gradient_is(variant):
     network, size = resnet.ResNet(variant, 2), 256
     init = jax.jit(lambda x: network.init(jax.random.key(0), x, train=False))
     image = jax.random.uniform(jax.random.key(1), (1, size, size, 3))
-    variables = jax.tree.map(jnp.ones_like, init(image))
+    variables = jax.tree.map(
+        lambda x: jnp.full_like(x, 1 / x[..., 0].size if x.ndim == 4 else 1),
+        init(image),
+    )
     cells = network.apply(variables, image, train=False).shape[1]
 
     def middle(image):
