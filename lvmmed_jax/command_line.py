@@ -40,15 +40,15 @@ def main(argv: list[str] | None = None) -> int:
     Args:
       argv: command and arguments; None takes those of the process.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    given = sys.argv[1:] if argv is None else argv
+    argv = [word for word in given if word != "--no-compile-cache"]
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return EXIT_DONE if argv else EXIT_USAGE
     if argv[0] == "--version":
         print(f"lvmmed_jax {lvmmed_jax.__version__}")
         return EXIT_DONE
-    cache = "--no-compile-cache" not in argv
-    name, *words = (word for word in argv if word != "--no-compile-cache")
+    name, *words = argv
     if name not in commands.COMMANDS:
         near = difflib.get_close_matches(name, commands.COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    if cache:
+    if argv == given:
         _use_compile_cache()
     # orbax logs whole tracebacks of what is raised, and told in one line, anyway
     logging.getLogger("absl").setLevel(logging.CRITICAL)

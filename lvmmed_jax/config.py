@@ -112,6 +112,7 @@ _AT_LEAST_ONE = {
     "train.checkpoint_every_steps",
 }
 _ANY_LENGTH = "optimizer.halve_at"
+_OPTIONAL = {"matching.num_starts", "matching.num_steps"}
 _SHARES = {
     "views.flip_probability",
     "views.jitter_probability",
@@ -192,6 +193,12 @@ def validate(config: Config) -> None:
         low, high = getattr(config.views, name)
         if low > high or (name == "crop_area" and high > 1):
             raise ValueError(f"views.{name}={low, high} must be two rising numbers")
+    size, neighbours = config.matching.graph_size, config.matching.num_neighbours
+    if neighbours >= size:
+        raise ValueError(
+            f"matching.num_neighbours={neighbours} must be below "
+            f"matching.graph_size={size}"
+        )
     if config.model.dtype not in ("float32", "bfloat16"):
         raise ValueError(f"model.dtype={config.model.dtype!r}: float32 or bfloat16")
     if config.train.seed >= 2**31:
@@ -238,11 +245,11 @@ def _check_known(name: str, group: Any, what: str, prefix: str = "") -> None:
 
 
 def _parse(name: str, value: Any, current: Any) -> Any:
-    """`value` as the type of the field's present value; None fits int fields."""
+    """`value` as the type of the field's present value, or None where it may be."""
     if isinstance(value, str) and not isinstance(current, str):
         try:
             value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError):
             raise ValueError(f"{name}={value!r} is not a {_kind(current)}") from None
     if isinstance(current, float) and type(value) is int:
         value = float(value)
@@ -252,7 +259,7 @@ def _parse(name: str, value: Any, current: Any) -> Any:
             raise ValueError(f"{name}={value!r} must be {len(current)} numbers")
         return tuple(float(entry) for entry in value)
     wanted = int if current is None else type(current)
-    if type(value) is not wanted and not (current is None and value is None):
+    if type(value) is not wanted and not (value is None and name in _OPTIONAL):
         raise ValueError(f"{name}={value!r} is not a {_kind(current)}")
     return value
 

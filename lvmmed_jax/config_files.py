@@ -24,7 +24,8 @@ def load(name: str, overrides: dict[str, Any]) -> config.Config:
 
     Raises:
       FileNotFoundError: no such file or shipped config; the nearest name is offered.
-      ValueError: the file has no `get_config`, or an override does not fit.
+      ValueError: the file has no `get_config` that returns a Config, or an override
+        does not fit.
     """
     path = pathlib.Path(name)
     if path.suffix != ".py":
@@ -39,7 +40,15 @@ def load(name: str, overrides: dict[str, Any]) -> config.Config:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} has no get_config(**overrides)")
-    return module.get_config(**overrides)
+    try:
+        found = module.get_config(**overrides)
+    except TypeError as error:
+        raise ValueError(f"{path}: get_config: {error}") from error
+    if not isinstance(found, config.Config):
+        raise ValueError(
+            f"{path}: get_config returned a {type(found).__name__}, not a Config"
+        )
+    return found
 
 
 def _not_found(name: str) -> str:

@@ -42,8 +42,11 @@ def evaluate(
       bootstrap intervals over the test images.
 
     Raises:
-      ValueError: fewer than two classes, or no task that the labels allow.
+      ValueError: fewer than two classes, no test image, or no task that the labels
+        allow.
     """
+    if not data.is_test.any():
+        raise ValueError("no image to test on: each class needs at least two")
     if data.labels is not None and len(set(data.labels[~data.is_test])) < 2:
         raise ValueError("probes need at least two classes with training images")
     if data.labels is None and "linear_probe" not in tasks:

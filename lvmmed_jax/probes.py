@@ -7,6 +7,7 @@ from PIL import Image
 
 _NEIGHBOURS = 10
 _BOOTSTRAP = 2000
+_NEVER = -1e9  # score of a class not trained; infinity times a weight of 0 is no number
 
 
 class Interval(NamedTuple):
@@ -87,7 +88,7 @@ def linear_segmentation(
     classifier.fit(scaler.transform(cells)[cell], label, sample_weight=weights)
     flat = scaler.transform(test_maps.reshape(-1, test_maps.shape[-1]))
     scores = classifier.predict_log_proba(flat).reshape(*test_maps.shape[:3], -1)
-    full = np.full((*scores.shape[:3], num_classes), -np.inf, np.float32)
+    full = np.full((*scores.shape[:3], num_classes), _NEVER, np.float32)
     full[..., classifier.classes_] = scores
     return [enlarge(one, size) for one, size in zip(full, test_sizes, strict=True)]
 

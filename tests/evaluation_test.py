@@ -1,45 +1,48 @@
-"""Frozen encoders on labelled data, with a network of a few channels."""
+"""Tasks on labelled data: an encoder that sees brightness beside a blind one."""
 
-import dataclasses
+import json
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_runs
 
 from data_pipelines import labelled
 from lvmmed_jax import encoders, evaluation
-from lvmmed_jax.methods import graph_matching
-from lvmmed_jax.train import sharding, state, step
+
+
+def _mean_of_cells(gain, images):
+    batch, height, width, channels = images.shape
+    cells = images.reshape(batch, height // 4, 4, width // 4, 4, channels)
+    means = jnp.mean(cells, axis=(2, 4))
+    # beside a constant, brightness is an angle, which k-NN's cosine sees
+    return gain * jnp.concatenate([means, 0.1 + 0 * means[..., :1]], axis=-1)
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    return encoders.random(tiny_runs.CONFIG)
+    """Feature maps are brightness, a cell 4 pixels wide."""
+    return encoders.Encoder(_mean_of_cells, jnp.float32(1), 32, None)
 
 
 @pytest.fixture(scope="module")
-def images():
-    generator = np.random.default_rng(0)
-    return generator.integers(0, 255, (40, 32, 32, 3), np.uint8)
+def blind(encoder):
+    return encoder._replace(variables=jnp.float32(0))
 
 
 def _examples():
-    """Bright and dark images with a mask of the brighter square in each."""
+    """Bright and dark images with a mask of the much brighter square in each."""
     generator = np.random.default_rng(1)
-    pictures, labels, masks = [], [], []
+    pictures, masks = [], []
     for number in range(24):
-        label = number % 2
-        image = generator.integers(0, 60, (30, 40)).astype(np.uint8) + 100 * label
+        image = 40 * (number % 2) + generator.integers(0, 30, (30, 40))
         mask = np.zeros((30, 40), np.int32)
-        mask[5:20, 10:30] = 1
-        image[mask == 1] += 60
-        pictures.append(image.astype(np.uint8))
-        labels.append(label)
+        top, left = generator.integers(2, 12, 2)
+        mask[top : top + 15, left : left + 20] = 1
+        pictures.append((image + 150 * mask).astype(np.uint8))
         masks.append(mask)
     return labelled.Labelled(
         images=pictures,
-        labels=np.array(labels),
+        labels=np.arange(24) % 2,
         class_names=("dark", "bright"),
         masks=masks,
         mask_names=("other", "square"),
@@ -47,81 +50,100 @@ def _examples():
     )
 
 
-def test_random_encoder_depends_on_the_seed_only(encoder):
-    again = encoders.random(tiny_runs.CONFIG)
-    train = dataclasses.replace(tiny_runs.CONFIG.train, seed=1)
-    other = encoders.random(dataclasses.replace(tiny_runs.CONFIG, train=train))
-    first, second, third = (
-        jax.tree.leaves(one.variables["params"]) for one in (encoder, again, other)
-    )
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, third, strict=True))
+@pytest.fixture(scope="module")
+def found(encoder, blind):
+    models = {"random": blind, "pretrained": encoder}
+    return evaluation.evaluate(models, _examples(), evaluation.TASKS, seed=0)
 
 
-def test_random_encoder_is_the_start_of_the_run(encoder):
-    mesh = sharding.make_mesh(8)
-    method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
-    tx, _ = step.make_optimizer(1e-3, (), 6)
-    key = jax.random.key(tiny_runs.CONFIG.train.seed)
-    first = state.create(method.init, tx, key, sharding.replicated(mesh))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-        first.params["encoder"],
-        encoder.variables["params"],
-    )
-
-
-def test_calibration_touches_statistics_only_and_normalises(encoder, images):
-    calibrated = encoders.calibrate(encoder, images)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        calibrated.variables["params"],
-        encoder.variables["params"],
-    )
-    again = encoders.calibrate(calibrated, images)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-        calibrated.variables["batch_stats"],
-        again.variables["batch_stats"],
-    )
-    means = jax.tree.leaves(calibrated.variables["batch_stats"])
-    assert any(np.abs(np.asarray(leaf)).max() > 0.05 for leaf in means)
-
-
-def test_features_do_not_depend_on_the_rest_of_a_batch(encoder, images):
-    whole = encoders.feature_maps(encoder, images)
-    assert whole.shape == (40, 2, 2, 16)
-    np.testing.assert_allclose(
-        encoders.feature_maps(encoder, images[:3]), whole[:3], rtol=1e-4, atol=1e-5
-    )
-
-
-def test_unknown_models_are_told():
-    with pytest.raises(FileNotFoundError, match="no/such is no work folder"):
-        encoders.load("no/such")
-    with pytest.raises(ValueError, match="resnet50"):
-        encoders.load("random:resnet51")
-
-
-def test_rows_have_intervals_and_a_paired_difference(encoder):
-    models = {"random": encoder, "pretrained": encoder}
-    found = evaluation.evaluate(models, _examples(), evaluation.TASKS, seed=0)
-    assert [(row["task"], row["metric"]) for row in found.results] == [
-        ("knn", "accuracy"),
-        ("linear_probe", "accuracy"),
-        ("linear_probe", "dice"),
+def test_rows_say_what_was_measured(found):
+    assert json.loads(json.dumps(found.results)) == found.results
+    told = [
+        tuple(row[key] for key in ("task", "target", "metric", "class"))
+        for row in found.results
+    ]
+    assert told == [
+        ("knn", "dark/bright", "accuracy", None),
+        ("linear_probe", "dark/bright", "accuracy", None),
+        ("linear_probe", "segmentation", "dice", "square"),
     ]
     for row in found.results:
         assert row["num_train"] == 16 and row["num_test"] == 8
-        assert row["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-        bounds = row["random"]
-        assert bounds["low"] <= bounds["value"] <= bounds["high"]
-    assert found.results[1]["random"]["value"] > 0.8
-    assert (
-        found.pictures["truth"].shape == found.pictures["random"].shape == (6, 40, 40)
-    )
+        for name in ("random", "pretrained", "difference"):
+            bounds = row[name]
+            assert bounds["low"] <= bounds["value"] <= bounds["high"]
+
+
+def test_features_that_see_are_told_from_those_that_do_not(found):
+    for row in found.results:
+        assert row["difference"]["value"] == pytest.approx(
+            row["pretrained"]["value"] - row["random"]["value"]
+        )
+    *accuracies, dice = found.results
+    for accuracy in accuracies:
+        assert accuracy["pretrained"]["value"] == 1.0
+        assert accuracy["random"]["value"] == 0.5  # one class for all
+    assert dice["random"]["value"] == 0.0  # background is the larger part
+    assert dice["pretrained"]["value"] > 0.9 and dice["difference"]["low"] > 0.9
+
+
+def test_only_test_images_count(encoder):
+    examples = _examples()
+    examples.labels[-1] = 1 - examples.labels[-1]
+    examples.masks[-1][:] = 1
+    rows = evaluation.evaluate(
+        {"random": encoder}, examples, evaluation.TASKS, seed=0
+    ).results
+    knn, linear, dice = (row["random"]["value"] for row in rows)
+    assert knn == linear == 7 / 8
+    square = 15 * 20 / (30 * 40)  # of the last image; found, beside all of it
+    expected = (7 + 2 * square / (1 + square)) / 8
+    assert dice == pytest.approx(expected, abs=0.05)
+
+
+def test_difference_is_paired(encoder):
+    models = {"random": encoder, "pretrained": encoder}
+    (row,) = evaluation.evaluate(models, _examples(), ("knn",), seed=0).results
+    assert row["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_pictures_are_padded_test_images_with_their_masks(found):
+    examples, pictures = _examples(), found.pictures
+    for name in ("images", "truth", "random", "pretrained"):
+        assert pictures[name].shape == (6, 40, 40), name
+    assert pictures["class_names"].tolist() == ["other", "square"]
+    first = np.nonzero(examples.is_test)[0][0]
+    np.testing.assert_array_equal(pictures["images"][0, :30], examples.images[first])
+    np.testing.assert_array_equal(pictures["truth"][0, :30], examples.masks[first])
+    assert not pictures["truth"][:, 30:].any() and not pictures["random"].any()
 
 
 def test_one_model_has_no_difference(encoder):
     found = evaluation.evaluate({"random": encoder}, _examples(), ("knn",), seed=0)
     assert "difference" not in found.results[0] and found.pictures is None
+
+
+def test_colour_masks_without_classes_are_segmented_only(encoder):
+    examples = _examples()
+    examples = examples._replace(
+        images=[np.stack([image] * 3, axis=-1) for image in examples.images],
+        labels=None,
+        class_names=(),
+    )
+    found = evaluation.evaluate({"random": encoder}, examples, evaluation.TASKS, seed=0)
+    assert [row["metric"] for row in found.results] == ["dice"]
+    assert found.pictures["images"].shape == (6, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tasks", "message"),
+    [
+        ({"labels": np.zeros(24, int)}, ("knn",), "at least two classes"),
+        ({"labels": None}, ("knn",), "use --task linear_probe"),
+        ({"is_test": np.zeros(24, bool)}, ("knn",), "no image to test on"),
+    ],
+)
+def test_data_that_allows_no_probe_is_refused(encoder, changes, tasks, message):
+    examples = _examples()._replace(**changes)
+    with pytest.raises(ValueError, match=message):
+        evaluation.evaluate({"random": encoder}, examples, tasks, seed=0)

@@ -50,3 +50,46 @@ def test_bootstrap_has_the_width_of_the_normal_approximation():
     expected = 1.96 * values.std() / np.sqrt(400)
     assert high - value == pytest.approx(expected, rel=0.1)
     assert value - low == pytest.approx(expected, rel=0.1)
+
+
+def test_knn_takes_fewer_neighbours_where_there_are_fewer():
+    train, labels = np.eye(3), np.array([2, 0, 1])
+    assert probes.knn(train, labels, 5 * np.eye(3)).tolist() == [2, 0, 1]
+
+
+def test_knn_does_not_see_the_length_of_features():
+    train, labels = _blobs(0)
+    test, _ = _blobs(1)
+    scaled = test * np.linspace(0.1, 9, len(test))[:, None]
+    found = probes.knn(train, labels, test, neighbours=3)
+    assert found.tolist() == probes.knn(train, labels, scaled, neighbours=3).tolist()
+
+
+def test_shares_of_a_cell_sum_to_one_where_cells_cut_pixels():
+    mask = np.random.default_rng(0).integers(0, 3, (13, 17))
+    shares = probes.class_shares(mask, (3, 4), 3)
+    assert shares.shape == (3, 4, 3) and shares.min() >= 0
+    np.testing.assert_allclose(shares.sum(axis=-1), np.ones((3, 4)), atol=1e-6)
+
+
+def test_enlarged_scores_are_as_constant_as_they_were():
+    scores = np.zeros((3, 5, 4), np.float32)
+    scores[..., 2] = 1
+    found = probes.enlarge(scores, (11, 7))
+    assert found.shape == (11, 7) and (found == 2).all()
+
+
+def test_enlarged_scores_meet_halfway():
+    scores = np.array([[[1, 0], [0, 1]]], np.float32)  # one row of two cells
+    assert probes.enlarge(scores, (2, 8)).tolist() == [[0] * 4 + [1] * 4] * 2
+    scores[0, 0] = [3, 0]  # the stronger cell reaches further
+    assert probes.enlarge(scores, (1, 8)).tolist() == [[0] * 5 + [1] * 3]
+
+
+def test_a_class_without_training_pixels_is_not_predicted():
+    mask = np.zeros((24, 24), int)
+    mask[:, 12:] = 1
+    maps = probes.class_shares(mask, (8, 8), 2)[None].astype(np.float32)
+    # each cell becomes 3 x 3 pixels, and the middle one has its score alone
+    (found,) = probes.linear_segmentation(maps, [mask], maps, [mask.shape], 3)
+    assert (found == mask).mean() > 0.9

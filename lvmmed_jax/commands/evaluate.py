@@ -43,8 +43,8 @@ def run(model: str, *, data: str, tasks: tuple[str, ...], seed: int) -> dict[str
     began = time.monotonic()
     config = encoders.run_config(model)
     examples = labelled.load(data, seed=seed)
-    print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
     start = encoders.load(model) if config is None else encoders.random(config)
+    print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
     training = [
         encoders.resize(image, start.image_size)
         for image, test in zip(examples.images, examples.is_test, strict=True)

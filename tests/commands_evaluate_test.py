@@ -1,0 +1,126 @@
+"""The `evaluate` command: what it prints, where it writes, how it refuses."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import PIL.Image
+import pytest
+import tiny_runs
+
+from lvmmed_jax import command_line, config, encoders
+from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.train import checkpoint, sharding, state, step
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """Two folders of 12 images, dark and bright."""
+    folder = tmp_path_factory.mktemp("classes")
+    generator = np.random.default_rng(0)
+    for name, base in (("dark", 0), ("bright", 150)):
+        (folder / name).mkdir()
+        for number in range(12):
+            pixels = base + generator.integers(0, 60, (24, 30)).astype(np.uint8)
+            PIL.Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """`random:NAME` at tests' size instead of the paper's."""
+
+    def make(model):
+        return dataclasses.replace(tiny_runs.CONFIG, model=model)
+
+    monkeypatch.setattr(config, "Config", make)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A work folder whose encoder has not been trained: weights of the start."""
+    folder = tmp_path_factory.mktemp("run")
+    mesh = sharding.make_mesh(1)
+    method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
+    tx, _ = step.make_optimizer(3e-3, (), 6)
+    begin = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
+    last = dataclasses.replace(begin, step=jnp.asarray(3, jnp.int32))
+    extra = {"config": json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG)))}
+    with checkpoint.Checkpoints(folder) as checkpoints:
+        checkpoints.save(last, extra)
+    return folder
+
+
+def _evaluate(*words):
+    return command_line.main(["evaluate", *map(str, words)])
+
+
+def test_random_encoder_as_a_table_and_as_json(small, classes, capsys):
+    model = "random:resnet8"
+    assert _evaluate(model, "--data", classes, "--task", "knn") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("knn bright/dark") and "accuracy" in line
+    assert "random: 1.000 [1.000, 1.000]" in line and "(18 train, 6 test)" in line
+    assert _evaluate(model, "--data", classes, "--task", "knn", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == model and answer["data"] == str(classes)
+    (row,) = answer["results"]
+    assert row["random"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert "difference" not in row and "pretrained" not in row
+
+
+def test_work_folder_beside_its_own_start(workdir, classes, capsys):
+    assert _evaluate(workdir, "--data", classes, "--task", "knn") == 0
+    output = capsys.readouterr()
+    for name in ("random", "pretrained", "difference"):
+        assert f"  {name}: " in output.out
+    assert output.err.splitlines() == ["evaluating on 24 images"]
+    written = json.loads((workdir / "evaluation.json").read_text())
+    assert written["input_size"] == 32 and len(written["results"]) == 1
+    (workdir / "evaluation.json").unlink()
+    saved = workdir / "checkpoints" / "3"
+    assert _evaluate(saved, "--data", classes, "--task", "knn") == 0
+    assert not (workdir / "evaluation.json").exists()  # of the run's end only
+
+
+def test_the_random_side_is_the_start_of_that_run(workdir, classes, monkeypatch):
+    seen = []
+    calibrate = encoders.calibrate
+    monkeypatch.setattr(
+        encoders, "calibrate", lambda one, x: seen.append((one, x)) or calibrate(one, x)
+    )
+    assert _evaluate(workdir, "--data", classes, "--task", "knn") == 0
+    ((start, images),) = seen
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        start.variables["params"],
+        encoders.load(str(workdir)).variables["params"],
+    )
+    assert images.shape == (18, 32, 32, 3)  # the training side alone
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "task", "message"),
+    [
+        ("random:resnet51", None, "knn", "'resnet51'; known: "),
+        ("random:resnet8", None, "knm", "unknown --task 'knm'; known: knn"),
+        ("random:resnet8", None, "knn,", "unknown --task ''"),
+        ("random:resnet8", "no/such", "knn", "no/such: no such folder"),
+        ("no/such", None, "knn", "no/such is no work folder"),
+    ],
+)
+def test_mistakes_are_one_line(classes, capsys, model, data, task, message):
+    assert _evaluate(model, "--data", data or classes, "--task", task) == 1
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
+    assert line.startswith("lvmmed evaluate: error: ") and message in line
+    assert not output.out
+
+
+@pytest.mark.parametrize("words", [[], ["random:resnet8"], ["x", "--data", "y", "z"]])
+def test_misuse_ends_with_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        _evaluate(*words)
+    assert end.value.code == 2
