@@ -168,7 +168,7 @@ def story(run: Run) -> str:
     data = run.about.get("data") or {}
     counts = [f"{name} {n}" for name, n in (data.get("modalities") or {}).items()]
     if data.get("skipped"):
-        counts.append(f"{data['skipped']} files skipped")
+        counts.append(f"files skipped: {data['skipped']}")
     parts = [
         f"It trained for {_last(run, 'step')} steps",
         f"on {data['records']:,} records" if "records" in data else "",

@@ -85,6 +85,14 @@ def test_work_folder_beside_its_own_start(workdir, classes, capsys):
     assert not (workdir / "evaluation.json").exists()  # of the run's end only
 
 
+def test_overlays_of_another_evaluation_do_not_stay(workdir, classes):
+    overlays = workdir / "pictures" / "evaluation.npz"
+    overlays.parent.mkdir(exist_ok=True)
+    overlays.write_bytes(b"of other data")
+    assert command_line.main(["evaluate", str(workdir), "--data", str(classes)]) == 0
+    assert not overlays.exists()
+
+
 def test_the_random_side_is_the_start_of_that_run(workdir, classes, monkeypatch):
     seen = []
     calibrate = encoders.calibrate

@@ -80,7 +80,7 @@ def test_counts_reasons_and_place_are_printed(folder, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "21 records from 21 files" in text
     assert "20  US" in text and "1  MR" in text
-    assert "3 files skipped" in text and str(out) in text
+    assert "files skipped: 3" in text and str(out) in text
     assert run(folder, "--out", out, "--modality", "US") == 0
     assert capsys.readouterr().out.startswith("already prepared")
 

@@ -24,11 +24,16 @@ def run(monkeypatch):
     return start
 
 
-def test_runs_the_commands_that_it_prints(run, capsys):
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [("/x/run.py", "python run.py"), ("/x/bin/lvmmed", "lvmmed")],
+)
+def test_runs_the_commands_that_it_prints(run, capsys, monkeypatch, called, program):
+    monkeypatch.setattr("sys.argv", [called])
     code, calls = run("--workdir", "my run", "--steps", "7")
     assert code == 0 and [name for name, _ in calls] == NAMES
     output = capsys.readouterr()
-    printed = [line.strip() for line in output.out.splitlines() if "run.py" in line]
+    printed = [line.strip() for line in output.out.splitlines() if program in line]
     assert printed == [quickstart.command_text(name, words) for name, words in calls]
     announced = [line.partition("] ")[2] for line in output.err.splitlines()]
     assert announced == printed

@@ -271,7 +271,7 @@ def test_page_has_every_section_in_order(whole_page):
 
 def test_page_says_what_ran_and_who_is_higher(whole_page):
     assert (
-        "It trained for 300 steps on 900 records (MR 430, CT 470, 61 files skipped) "
+        "It trained for 300 steps on 900 records (MR 430, CT 470, files skipped: 61) "
         "and saw 19,200 images in 1 min 42 s on 8 x cpu." in whole_page
     )
     assert (

@@ -104,9 +104,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _write(workdir: pathlib.Path, result: dict, pictures: dict | None) -> None:
-    """evaluation.json and the overlays, for the report."""
+    """evaluation.json and its overlays, for the report; older overlays go."""
     from lvmmed_jax import files
 
+    overlays = workdir / "pictures" / "evaluation.npz"
+    overlays.unlink(missing_ok=True)
     files.write_json(workdir / "evaluation.json", result)
     if pictures is not None:
-        files.write_arrays(workdir / "pictures" / "evaluation.npz", pictures)
+        files.write_arrays(overlays, pictures)

@@ -119,7 +119,7 @@ def _tell(made, options, *, already_prepared: bool) -> None:
     for modality, count in modalities.most_common():
         print(f"  {count:6d}  {modality}")
     if reasons:
-        print(f"{len(made['skipped'])} files skipped")
+        print(f"files skipped: {len(made['skipped'])}")
     for reason, count in reasons.most_common(_FIRST_REASONS):
         print(f"  {count:6d}  {reason}")
     if len(reasons) > _FIRST_REASONS:

@@ -5,6 +5,7 @@ folder in place of `packaged` to go on.
 """
 
 import argparse
+import pathlib
 import shlex
 import sys
 
@@ -52,8 +53,10 @@ def commands(workdir: str, steps: int | None) -> list[tuple[str, list[str]]]:
 
 
 def command_text(name: str, words: list[str]) -> str:
-    """A command as it is typed in a checkout."""
-    return shlex.join(["python", "run.py", name, *words])
+    """A command as it is typed here: in a checkout, or with the package installed."""
+    checkout = pathlib.Path(sys.argv[0]).name == "run.py"
+    program = ["python", "run.py"] if checkout else ["lvmmed"]
+    return shlex.join([*program, name, *words])
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
