@@ -1,9 +1,11 @@
 """What is logged: metrics.jsonl, and progress on stderr."""
 
 import json
+import os
 import pathlib
 import sys
 import time
+from typing import TextIO
 
 import tqdm
 
@@ -35,7 +37,7 @@ class Writer:
         self._began = time.monotonic()
         self._start, self._num_steps = start, num_steps
         self._shown: dict[str, float] = {}
-        self._terminal = sys.stderr.isatty()
+        self._terminal = _has_width(sys.stderr)
         self._bar = tqdm.tqdm(
             total=num_steps,
             initial=start,
@@ -86,6 +88,11 @@ class Writer:
             f"{left:.0f} s left",
             file=sys.stderr,
         )
+
+
+def _has_width(stream: TextIO) -> bool:
+    """Whether it is a terminal with room for a bar; some containers' have none."""
+    return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
 
 
 def _is_before(line: dict[str, float], start: int) -> bool:
