@@ -12,6 +12,7 @@ from data_pipelines import images, mni, nifti, reading, slices, sources
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side
 _TEST_SHARE = 0.25
+_TESTED = ("val", "test")  # folders beside train/ of a split made by others
 _MAX_CLASSES = 32  # of a mask; more distinct values are not class numbers
 _EXTENSIONS = tuple(
     ending for name in images.FORMATS for ending in sources.EXTENSIONS[name]
@@ -38,30 +39,76 @@ class Labelled(NamedTuple):
     is_test: np.ndarray
 
 
-def load(data: str, seed: int) -> Labelled:
+class _Read(NamedTuple):
+    """A layout as it was read: images with the names of their classes, or masks."""
+
+    images: list[np.ndarray]
+    classes: list[str] | None
+    masks: list[np.ndarray] | None
+
+
+def load(data: str, seed: int, part: str = "test") -> Labelled:
     """Reads a labelled data set and splits it.
 
     Args:
-      data: a folder with one folder a class, a folder with `images/` and `labels/`
-        (masks of equal names), or "packaged:mni": slices of a brain with their plane
-        and tissues, whose split is fixed (see `mni`).
-      seed: of the split, a quarter of each class (or of all images) to test on.
+      data: a folder with one folder a class, or with `images/` and `labels/` (masks of
+        equal names); or one with such a layout in each of `train/`, `test/` and, where
+        wanted, `val/`, which is the split then; or "packaged:mni": slices of a brain
+        with their plane and tissues, whose split is fixed (see `mni`).
+      seed: of the split where there is none: a quarter of each class (or of all images)
+        to test on.
+      part: "test", or "val" to test on `val/` and leave `test/` alone.
 
     Raises:
       FileNotFoundError: there is no such folder.
       ValueError: the folder has another layout, or an image cannot be read.
     """
     if data == MNI:
+        _check_part(data, part)
         return _brain()
     root = pathlib.Path(data)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder, and not {MNI}")
-    if (root / "images").is_dir():
-        return _with_masks(root, seed)
-    return _with_classes(root, seed)
+    if (root / "train").is_dir() and any((root / each).is_dir() for each in _TESTED):
+        return _with_parts(root, part)
+    _check_part(data, part)
+    found = _read_layout(root)
+    strata = found.classes or [""] * len(found.images)
+    return _number(found, _split(found.images, strata, seed), root)
 
 
-def _with_classes(root, seed) -> Labelled:
+def _check_part(data, part) -> None:
+    if part != "test":
+        raise ValueError(f"{data}: has no {part}/ beside train/ to test on")
+
+
+def _with_parts(root, part) -> Labelled:
+    """A split made by others: folders of one layout each."""
+    if not (root / part).is_dir():
+        raise ValueError(f"{root}: has train/ but no {part}/ to test on")
+    train, test = (_read_layout(root / each) for each in ("train", part))
+    if (train.classes is None) != (test.classes is None):
+        raise ValueError(f"{root}: train/ and {part}/ have different layouts")
+    if unknown := set(test.classes or ()) - set(train.classes or ()):
+        raise ValueError(
+            f"{root}: {part}/ has {', '.join(sorted(unknown))}, "
+            "train/ has no such class"
+        )
+    joined = _Read(
+        train.images + test.images,
+        train.classes and train.classes + test.classes,
+        train.masks and train.masks + test.masks,
+    )
+    is_test = np.arange(len(joined.images)) >= len(train.images)
+    return _number(joined, is_test, root)
+
+
+def _read_layout(root) -> _Read:
+    read = _read_masks if (root / "images").is_dir() else _read_classes
+    return read(root)
+
+
+def _read_classes(root) -> _Read:
     folders = sorted(
         path
         for path in root.iterdir()
@@ -71,22 +118,15 @@ def _with_classes(root, seed) -> Labelled:
         raise ValueError(
             f"{root}: needs one folder of images a class, or images/ and labels/"
         )
-    pictures, labels = [], []
-    for label, folder in enumerate(folders):
+    pictures, classes = [], []
+    for folder in folders:
         found = [_read(path, n) for n, path in enumerate(_paths(folder), start=1)]
         pictures += found
-        labels += [label] * len(found)
-    return Labelled(
-        images=pictures,
-        labels=np.array(labels),
-        class_names=tuple(folder.name for folder in folders),
-        masks=None,
-        mask_names=(),
-        is_test=_split(pictures, labels, seed),
-    )
+        classes += [folder.name] * len(found)
+    return _Read(pictures, classes, None)
 
 
-def _with_masks(root, seed) -> Labelled:
+def _read_masks(root) -> _Read:
     if not (root / "labels").is_dir():
         raise ValueError(f"{root}: has images/ but no labels/ with masks")
     paths = _paths(root / "images")
@@ -106,15 +146,18 @@ def _with_masks(root, seed) -> Labelled:
             )
         pictures.append(picture)
         masks.append(mask)
-    masks, names = _numbered_masks(masks, root / "labels")
-    return Labelled(
-        images=pictures,
-        labels=None,
-        class_names=(),
-        masks=masks,
-        mask_names=names,
-        is_test=_split(pictures, [0] * len(pictures), seed),
-    )
+    return _Read(pictures, None, masks)
+
+
+def _number(found: _Read, is_test: np.ndarray, root: pathlib.Path) -> Labelled:
+    """Names of classes and values of masks become indices."""
+    labels, class_names, masks, mask_names = None, (), None, ()
+    if found.classes is not None:
+        class_names = tuple(sorted(set(found.classes)))
+        labels = np.array([class_names.index(name) for name in found.classes])
+    if found.masks is not None:
+        masks, mask_names = _numbered_masks(found.masks, root)
+    return Labelled(found.images, labels, class_names, masks, mask_names, is_test)
 
 
 def _brain() -> Labelled:
@@ -190,7 +233,7 @@ def _numbered_masks(masks, folder) -> tuple[list[np.ndarray], tuple[str, ...]]:
 
 
 def _split(
-    pictures: Sequence[np.ndarray], strata: Sequence[int], seed: int
+    pictures: Sequence[np.ndarray], strata: Sequence[str], seed: int
 ) -> np.ndarray:
     """Which images to test on: a share of the different ones of each stratum."""
     digests = [

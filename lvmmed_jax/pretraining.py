@@ -17,6 +17,7 @@ from lvmmed_jax.methods import graph_matching
 from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
 
 _EVALUATION_SEED = 1  # of the fixed images, and of their fixed views
+_DATA = {"--data": "data_sha256", "--held-out": "held_out_sha256"}
 _NUM_CONTACT = 48  # thumbnails in the report
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -39,6 +40,7 @@ def prepare(
     config: configs.Config,
     *,
     data: pathlib.Path,
+    held_out: pathlib.Path | None,
     workdir: pathlib.Path,
     extra: dict[str, Any],
 ) -> Run:
@@ -47,9 +49,11 @@ def prepare(
     Args:
       config: the run's settings.
       data: folder of shards.
+      held_out: shards whose images the noise-free metrics are measured on; None takes
+        images of `data`.
       workdir: is made; a checkpoint in it is restored.
       extra: JSON values saved with every checkpoint; a checkpoint found must have the
-        same `config` and `data_sha256`.
+        same `config`, `data_sha256` and `held_out_sha256`.
 
     Raises:
       ValueError: a value outside its range, a batch that does not cut into graphs,
@@ -68,7 +72,7 @@ def prepare(
     )
     workdir.mkdir(parents=True, exist_ok=True)
     train_state = _make_state(config, method, tx, mesh, workdir, extra)
-    batch = _host_batch(config, data)
+    batch = _host_batch(config, held_out or data)
     batch = sharding.put_batch(batch, mesh)
     return Run(
         config=config,
@@ -175,11 +179,12 @@ def _make_state(config, method, tx, mesh, workdir, extra):
                 f"{workdir} holds a run with another config ({'; '.join(changed)}): "
                 "give another --workdir, or the config it was made with"
             )
-        if found["data_sha256"] != extra["data_sha256"]:
-            raise ValueError(
-                f"{workdir} was trained on other data than --data holds now (its "
-                "manifest differs): use another --workdir, or the data of that run"
-            )
+        for flag, name in _DATA.items():
+            if found.get(name) != extra[name]:
+                raise ValueError(
+                    f"{workdir} was made with other data than {flag} holds now (its "
+                    "manifest differs): use another --workdir, or the data of that run"
+                )
         return checkpoints.restore(state.abstract(method.init, tx, key, same))
 
 

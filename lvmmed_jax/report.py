@@ -224,15 +224,21 @@ def _duration(run: Run) -> str:
 
 
 def results(run: Run) -> list[dict[str, Any]]:
-    """The results of `evaluation.json`, none where it is absent."""
-    return (run.evaluation or {}).get("results", [])
+    """The results of `evaluation.json`, none where it is absent.
+
+    They name their data set only where there are several.
+    """
+    found = (run.evaluation or {}).get("results", [])
+    several = len({result.get("data") for result in found}) > 1
+    return found if several else [{**result, "data": None} for result in found]
 
 
 def label(result: Mapping[str, Any]) -> str:
-    """What a result measured, such as `k-NN: plane (accuracy)`."""
+    """What a result measured, such as `brain, k-NN: plane (accuracy)`."""
     task = {"knn": "k-NN"}.get(result["task"], result["task"].replace("_", " "))
     kind = f", {result['class']}" if result.get("class") else ""
-    return f"{task}: {result['target']}{kind} ({result['metric']})"
+    data = f"{result['data']}, " if result.get("data") else ""
+    return f"{data}{task}: {result['target']}{kind} ({result['metric']})"
 
 
 def outcome(result: Mapping[str, Any]) -> str:

@@ -291,7 +291,7 @@ def _run_evaluation(run: report.Run, named: bool) -> str:
     ]
     about = ", ".join(
         f"{key.replace('_', ' ')} {run.evaluation[key]}"
-        for key in ("model", "data", "input_size", "seconds")
+        for key in ("model", "data", "part", "input_size", "seconds")
         if key in run.evaluation
     )
     note = (

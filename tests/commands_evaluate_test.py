@@ -85,6 +85,19 @@ def test_work_folder_beside_its_own_start(workdir, classes, capsys):
     assert not (workdir / "evaluation.json").exists()  # of the run's end only
 
 
+def test_several_data_sets_are_named(workdir, classes, capsys):
+    other = classes.parent / "others"
+    other.symlink_to(classes)
+    assert _evaluate(workdir, "--data", classes, other, "--task", "knn") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{classes.name} knn") and second.startswith("others knn")
+
+
+def test_validation_needs_a_split_of_folders(workdir, classes, capsys):
+    assert _evaluate(workdir, "--data", classes, "--part", "val") == 1
+    assert "has no val/ beside train/" in capsys.readouterr().err
+
+
 def test_overlays_of_another_evaluation_do_not_stay(workdir, classes):
     overlays = workdir / "pictures" / "evaluation.npz"
     overlays.parent.mkdir(exist_ok=True)
@@ -127,7 +140,7 @@ def test_mistakes_are_one_line(classes, capsys, model, data, task, message):
     assert not output.out
 
 
-@pytest.mark.parametrize("words", [[], ["random:resnet8"], ["x", "--data", "y", "z"]])
+@pytest.mark.parametrize("words", [[], ["random:resnet8"], ["x", "--data"]])
 def test_misuse_ends_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         _evaluate(*words)

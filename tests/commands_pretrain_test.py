@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 
 from lvmmed_jax import command_line
-from lvmmed_jax.train import checkpoint, state
+from lvmmed_jax.train import checkpoint, state, writer
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def _save_run(workdir, shards):
     extra = {
         "config": json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG))),
         "data_sha256": hashlib.sha256(manifest).hexdigest(),
+        "held_out_sha256": None,
     }
     with checkpoint.Checkpoints(workdir) as checkpoints:
         checkpoints.save(nothing, extra)
@@ -126,8 +127,33 @@ def test_run_on_other_data_is_left_alone(shards, tmp_path, capsys):
     (tmp_path / "manifest.json").write_text(json.dumps({**found, "settings": {}}))
     path = str(tiny_runs.write_config(tmp_path))
     words = [path, "--data", str(tmp_path), "--workdir", str(tmp_path / "w")]
-    _fails(capsys, words, "was trained on other data")
+    _fails(capsys, words, "was made with other data than --data holds")
     assert _contents(tmp_path / "w") == before
+
+
+def test_metrics_without_noise_are_those_of_held_out_images(
+    shards, tmp_path, tmp_path_factory
+):
+    other = tiny_runs.make_shards(tmp_path_factory.mktemp("held out"), seed=1)
+    path = str(tiny_runs.write_config(tmp_path))
+    found = {}
+    for name, held_out in (("plain", None), ("same", shards), ("other", other)):
+        words = [path, "--data", str(shards), "--workdir", str(tmp_path / name)]
+        words += ["--held-out", str(held_out)] if held_out else []
+        assert command_line.main(["pretrain", *words]) == 0
+        lines = writer.read(tmp_path / name / "metrics.jsonl")
+        found[name] = [line.get("affinity_true") for line in lines]
+        about = json.loads((tmp_path / name / "run.json").read_text())
+        assert about["data"]["held_out_records"] == (40 if held_out else None)
+    assert found["plain"] == found["same"] != found["other"]
+
+
+def test_run_with_other_held_out_images_is_left_alone(shards, tmp_path, capsys):
+    _save_run(tmp_path / "w", shards)
+    path = str(tiny_runs.write_config(tmp_path))
+    words = [path, "--data", str(shards), "--workdir", str(tmp_path / "w")]
+    message = "was made with other data than --held-out holds"
+    _fails(capsys, [*words, "--held-out", str(shards)], message)
 
 
 def test_work_folder_that_is_a_file(shards, tmp_path, capsys):

@@ -140,3 +140,50 @@ def test_mistakes_of_masks_name_the_image(masks):
     refused(masks, "colour picture, not a mask")
     save(masks / "labels" / "3.png", picture(20, 24))
     refused(masks, "instances are stored in 16 bits")
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A split made by others; the value of a mask's class differs between its sides."""
+    for part, value in (("train", 1), ("val", 1), ("test", 2)):
+        for index in range(3):
+            save(tmp_path / "classes" / part / "a" / f"{index}.png", picture())
+            save(tmp_path / "classes" / part / "b" / f"{index}.png", picture())
+            save(tmp_path / "masks" / part / "images" / f"{index}.png", picture())
+            mask = np.zeros((20, 24), np.uint8)
+            mask[:9] = value
+            save(tmp_path / "masks" / part / "labels" / f"{index}.png", mask)
+    return tmp_path
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_split_of_folders_is_kept(parts, part):
+    found = labelled.load(str(parts / "classes"), 0, part)
+    assert found.class_names == ("a", "b")
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert found.is_test.tolist() == [False] * 6 + [True] * 6
+    first = PIL.Image.open(parts / "classes" / part / "a" / "0.png")
+    assert (found.images[6] == np.asarray(first)).all()
+
+
+def test_masks_of_both_sides_share_their_numbers(parts):
+    found = labelled.load(str(parts / "masks"), 0)
+    assert found.mask_names == ("background", "1", "2")
+    assert [mask.max() for mask in found.masks] == [1, 1, 1, 2, 2, 2]
+
+
+def test_splits_that_do_not_fit_are_refused(parts):
+    classes = parts / "classes"
+    save(classes / "test" / "c" / "0.png", picture())
+    with pytest.raises(ValueError, match="test/ has c, train/ has no such class"):
+        labelled.load(str(classes), 0)
+    (parts / "masks" / "val").rename(parts / "elsewhere")
+    with pytest.raises(ValueError, match="has train/ but no val/"):
+        labelled.load(str(parts / "masks"), 0, "val")
+    with pytest.raises(ValueError, match="no val/ beside train/"):
+        labelled.load(str(parts / "elsewhere"), 0, "val")
+    (parts / "elsewhere").rename(classes / "val2")
+    (classes / "val").rename(parts / "gone")
+    (classes / "val2").rename(classes / "val")
+    with pytest.raises(ValueError, match="different layouts"):
+        labelled.load(str(classes), 0, "val")

@@ -26,14 +26,22 @@ def shards(tmp_path_factory):
 
 
 def _train(shards, workdir, stop_at=None):
-    extra = {"config": {}, "data_sha256": "0"}
+    extra = {"config": {}, "data_sha256": "0", "held_out_sha256": None}
     run = pretraining.prepare(
-        tiny_runs.CONFIG, data=shards, workdir=workdir, extra=extra
+        tiny_runs.CONFIG,
+        data=shards,
+        held_out=None,
+        workdir=workdir,
+        extra=extra,
     )
     calls = iter(range(int(run.train_state.step), 100))
     result = pretraining.train(run, should_stop=lambda: next(calls) == stop_at)
     final = pretraining.prepare(
-        tiny_runs.CONFIG, data=shards, workdir=workdir, extra=extra
+        tiny_runs.CONFIG,
+        data=shards,
+        held_out=None,
+        workdir=workdir,
+        extra=extra,
     )
     return result, final.train_state
 
@@ -71,6 +79,7 @@ def test_other_data_is_refused(shards, tmp_path):
             tiny_runs.CONFIG,
             data=shards,
             workdir=tmp_path,
+            held_out=None,
             extra={"config": {}, "data_sha256": "another"},
         )
 

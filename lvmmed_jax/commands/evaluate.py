@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 _EXAMPLE = """example:
-  python run.py evaluate runs/first --data my/class_folders --task knn,linear_probe
+  python run.py evaluate runs/first --data my/class_folders my/masks --task knn
 
 DATA is a folder of class folders (CLASS/*.png), a folder with images/ and labels/
-(masks of equal names), or `packaged:mni`.
+(masks of equal names), or `packaged:mni`. Where a folder holds such a layout in each of
+train/ and test/ (and val/, see --part), that is the split; else a quarter is tested on.
 """
 
 
@@ -23,15 +24,16 @@ def main(argv: list[str]) -> int:
         data=arguments.data,
         tasks=tuple(arguments.task.split(",")),
         seed=arguments.seed,
+        part=arguments.part,
     )
     print(json.dumps(result) if arguments.json else table(result))
     return 0
 
 
-def run(model: str, *, data: str, tasks: tuple[str, ...], seed: int) -> dict[str, Any]:
+def run(
+    model: str, *, data: list[str], tasks: tuple[str, ...], seed: int, part: str
+) -> dict[str, Any]:
     """Evaluates and, where `model` is a work folder, writes evaluation.json there."""
-    import numpy as np
-
     from data_pipelines import labelled
     from lvmmed_jax import encoders, evaluation
 
@@ -42,37 +44,52 @@ def run(model: str, *, data: str, tasks: tuple[str, ...], seed: int) -> dict[str
         )
     began = time.monotonic()
     config = encoders.run_config(model)
-    examples = labelled.load(data, seed=seed)
     start = encoders.load(model) if config is None else encoders.random(config)
-    print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
-    training = [
-        encoders.resize(image, start.image_size)
-        for image, test in zip(examples.images, examples.is_test, strict=True)
-        if not test
-    ]
-    models = {"random": encoders.calibrate(start, np.stack(training))}
-    if config is not None:
-        models["pretrained"] = encoders.load(model)
-    found = evaluation.evaluate(models, examples, tasks, seed=seed)
+    pretrained = None if config is None else encoders.load(model)
+    rows, pictures = [], None
+    for name in data:
+        examples = labelled.load(name, seed, part)
+        print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
+        models = {"random": _calibrated(start, examples)}
+        if pretrained is not None:
+            models["pretrained"] = pretrained
+        found = evaluation.evaluate(models, examples, tasks, seed=seed)
+        rows += [{"data": pathlib.Path(name).name, **row} for row in found.results]
+        pictures = pictures or found.pictures
     result = {
         "model": model,
-        "data": data,
+        "data": " ".join(data),
+        "part": part,
         "input_size": start.image_size,
         "seconds": round(time.monotonic() - began, 1),
-        "results": found.results,
+        "results": rows,
     }
     workdir = encoders.work_folder(model)
     if workdir is not None:
-        _write(workdir, result, found.pictures)
+        _write(workdir, result, pictures)
     return result
+
+
+def _calibrated(start: Any, examples: Any) -> Any:
+    """A random encoder with the BatchNorm statistics of the training images."""
+    import numpy as np
+
+    from lvmmed_jax import encoders
+
+    pairs = zip(examples.images, examples.is_test, strict=True)
+    training = [
+        encoders.resize(image, start.image_size) for image, test in pairs if not test
+    ]
+    return encoders.calibrate(start, np.stack(training))
 
 
 def table(result: dict[str, Any]) -> str:
     """The results as text: one line a task, with 95 % intervals."""
-    lines = []
+    lines, several = [], len({row["data"] for row in result["results"]}) > 1
     for row in result["results"]:
-        what = " ".join(filter(None, (row["task"], row["target"], row["class"])))
-        line = f"{what:<40} {row['metric']:<8}"
+        words = [row["data"]] if several else []
+        words += filter(None, (row["task"], row["target"], row["class"]))
+        line = f"{' '.join(words):<40} {row['metric']:<8}"
         for name in ("random", "pretrained", "difference"):
             if name in row:
                 line += "  {}: {value:.3f} [{low:.3f}, {high:.3f}]".format(
@@ -92,7 +109,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "model", help="a work folder, one of its checkpoints, or random:NAME"
     )
-    parser.add_argument("--data", required=True, help="labelled images, see below")
+    parser.add_argument(
+        "--data", required=True, nargs="+", help="labelled images, see below"
+    )
+    parser.add_argument(
+        "--part",
+        choices=("test", "val"),
+        default="test",
+        help="which folder beside train/ to measure on; val/ is for choosing settings",
+    )
     parser.add_argument(
         "--task",
         default="knn,linear_probe",

@@ -20,6 +20,7 @@ def main(argv: list[str]) -> int:
     return run(
         arguments.config,
         data=pathlib.Path(arguments.data),
+        held_out=arguments.held_out,
         workdir=pathlib.Path(arguments.workdir),
         overrides=overrides,
         as_json=arguments.json,
@@ -30,6 +31,7 @@ def run(
     config_name: str,
     *,
     data: pathlib.Path,
+    held_out: pathlib.Path | None,
     workdir: pathlib.Path,
     overrides: dict[str, Any],
     as_json: bool,
@@ -43,10 +45,12 @@ def run(
     from lvmmed_jax.train import interruption
 
     manifest = mixture.read_manifest(data)
+    held_out_records = held_out and mixture.read_manifest(held_out)["records"]
     settings = _as_json(config)
     identity = {
         "config": settings,
         "data_sha256": _sha256(data / "manifest.json"),
+        "held_out_sha256": held_out and _sha256(held_out / "manifest.json"),
         "normalisation": {
             "mean": list(config.data.mean),
             "std": list(config.data.std),
@@ -56,11 +60,13 @@ def run(
         },
     }
     with interruption.watch() as stop:
-        run_ = pretraining.prepare(config, data=data, workdir=workdir, extra=identity)
-        files.write_json(workdir / "config.json", settings)
-        files.write_json(
-            workdir / "run.json", pretraining.facts(run_, manifest, sys.argv)
+        run_ = pretraining.prepare(
+            config, data=data, held_out=held_out, workdir=workdir, extra=identity
         )
+        files.write_json(workdir / "config.json", settings)
+        about = pretraining.facts(run_, manifest, sys.argv)
+        about["data"]["held_out_records"] = held_out_records
+        files.write_json(workdir / "run.json", about)
         _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
     if stop() and result["step"] < config.train.steps:
@@ -106,6 +112,12 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     )
     parser.add_argument("config", help="a shipped config's name, or a Python file")
     parser.add_argument("--data", required=True, help="shards made by `prepare`")
+    parser.add_argument(
+        "--held-out",
+        metavar="SHARDS",
+        type=pathlib.Path,
+        help="measure loss and matching without noise on these, not on training images",
+    )
     parser.add_argument("--workdir", required=True, help="where the run lives")
     parser.add_argument(
         "--no-compile-cache",
