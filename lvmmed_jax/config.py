@@ -45,6 +45,7 @@ class Model:
     width: int = 64  # channels of the first stage
     dtype: str = "float32"  # of the encoder's activations; or bfloat16
     projection_width: int = 128  # F
+    projection_hidden: int = 0  # width of a hidden layer before it; 0: linear
     message_passing_layers: int = 2
     skip: bool = True  # add the projection back after message passing; project
 
@@ -57,10 +58,20 @@ class Matching:
     num_neighbours: int = 5  # k, from 1 to N - 1
     alpha: float = 0.8  # weight of the global vertex affinity against the local
     num_cells: int = 20  # gamma, cell pairs kept of each kind; project
+    symmetric: bool = False  # edges in both directions where one has k-NN; project
     sigma: float = 1.0  # scale of the Gumbel noise
+    sigma_edges: float | None = None  # of the noise on edges; None: sigma
+    num_perturbations: int = 1  # noise samples a graph and step
     interpolation: float = 80.0  # lambda of the gradient rule
     num_starts: int | None = None  # of the tabu search; None: by N, see Solver
     num_steps: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SimCLR:
+    """The baseline of train.method=simclr (Chen et al. 2020)."""
+
+    temperature: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Optimizer:
 class Train:
     """Length, randomness and rhythm of a run."""
 
+    method: str = "graph_matching"  # a row of methods/table.py
     steps: int = 42_300  # 100 epochs of 1.3 million images in batches of 3072
     seed: int = 0
     log_every_steps: int = 10
@@ -91,6 +103,7 @@ class Config:
     views: Views = Views()
     model: Model = Model()
     matching: Matching = Matching()
+    simclr: SimCLR = SimCLR()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
 
@@ -105,6 +118,7 @@ _AT_LEAST_ONE = {
     "matching.num_cells",
     "matching.num_starts",
     "matching.num_steps",
+    "matching.num_perturbations",
     "train.steps",
     "train.log_every_steps",
     "train.evaluate_every_steps",
@@ -112,7 +126,11 @@ _AT_LEAST_ONE = {
     "train.checkpoint_every_steps",
 }
 _ANY_LENGTH = "optimizer.halve_at"
-_OPTIONAL = {"matching.num_starts", "matching.num_steps"}
+_OPTIONAL = {  # may be None, else this
+    "matching.num_starts": int,
+    "matching.num_steps": int,
+    "matching.sigma_edges": float,
+}
 _SHARES = {
     "views.flip_probability",
     "views.jitter_probability",
@@ -130,6 +148,7 @@ _POSITIVE = {
     "views.crop_ratio",
     "views.blur_sigma",
     "matching.interpolation",
+    "simclr.temperature",
     "optimizer.learning_rate",
 }
 _CHANGE_NO_NUMBER = {
@@ -142,6 +161,8 @@ _NOT_NEGATIVE = {
     "data.num_workers",
     "model.message_passing_layers",
     "matching.sigma",
+    "matching.sigma_edges",
+    "model.projection_hidden",
     "train.seed",
 }
 
@@ -184,7 +205,7 @@ def validate(config: Config) -> None:
         elif name in _POSITIVE:
             allowed, fits = "above 0", all(one > 0 for one in values)
         elif name in _NOT_NEGATIVE:
-            allowed, fits = "at least 0", all(one >= 0 for one in values)
+            allowed, fits = "at least 0", all(one is None or one >= 0 for one in values)
         else:
             continue
         if not fits:
@@ -246,23 +267,19 @@ def _check_known(name: str, group: Any, what: str, prefix: str = "") -> None:
 
 def _parse(name: str, value: Any, current: Any) -> Any:
     """`value` as the type of the field's present value, or None where it may be."""
-    if isinstance(value, str) and not isinstance(current, str):
+    wanted = _OPTIONAL.get(name, type(current))
+    if isinstance(value, str) and wanted is not str:
         try:
             value = ast.literal_eval(value)
         except (ValueError, TypeError, SyntaxError):
-            raise ValueError(f"{name}={value!r} is not a {_kind(current)}") from None
-    if isinstance(current, float) and type(value) is int:
+            raise ValueError(f"{name}={value!r} is not a {wanted.__name__}") from None
+    if wanted is float and type(value) is int:
         value = float(value)
     if isinstance(current, tuple) and isinstance(value, list | tuple):
         numbers = all(isinstance(entry, int | float) for entry in value)
         if not numbers or (len(value) != len(current) and name != _ANY_LENGTH):
             raise ValueError(f"{name}={value!r} must be {len(current)} numbers")
         return tuple(float(entry) for entry in value)
-    wanted = int if current is None else type(current)
     if type(value) is not wanted and not (value is None and name in _OPTIONAL):
-        raise ValueError(f"{name}={value!r} is not a {_kind(current)}")
+        raise ValueError(f"{name}={value!r} is not a {wanted.__name__}")
     return value
-
-
-def _kind(current: Any) -> str:
-    return "int" if current is None else type(current).__name__

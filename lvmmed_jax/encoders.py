@@ -11,7 +11,7 @@ from PIL import Image
 
 from lvmmed_jax import config as configs
 from lvmmed_jax import views
-from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import resnet
 from lvmmed_jax.train import checkpoint, sharding, state, step
 
@@ -54,7 +54,7 @@ def load(model: str) -> Encoder:
         config = configs.from_json(checkpoints.extra(step)["config"])
         saved = checkpoints.restore(_abstract_state(config), step)
     params = {"params": saved.params["encoder"]}
-    return _encoder(config, {**params, **saved.model_state})
+    return _encoder(config, {**params, "batch_stats": saved.model_state["batch_stats"]})
 
 
 def run_config(model: str) -> configs.Config | None:
@@ -68,10 +68,13 @@ def run_config(model: str) -> configs.Config | None:
 
 def random(config: configs.Config) -> Encoder:
     """The encoder with which a run of this config begins, bit for bit."""
-    method = graph_matching.make_task(config, sharding.make_mesh(1))
+    method = table.find(config.train.method).make_task(config, sharding.make_mesh(1))
     key = state.init_key(jax.random.key(config.train.seed))
     params, model_state = jax.jit(method.init)(key)
-    return _encoder(config, {"params": params["encoder"], **model_state})
+    return _encoder(
+        config,
+        {"params": params["encoder"], "batch_stats": model_state["batch_stats"]},
+    )
 
 
 def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
@@ -120,7 +123,7 @@ def _batches(images: np.ndarray, *, pad: bool) -> Iterator[jax.Array]:
 
 
 def _encoder(config: configs.Config, variables: Any) -> Encoder:
-    network = graph_matching.make_networks(config.model).encoder
+    network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
     def apply(variables, images):
@@ -145,7 +148,7 @@ def _encoder(config: configs.Config, variables: Any) -> Encoder:
 def _abstract_state(config: configs.Config) -> state.TrainState:
     """The shapes of the state that a run with this config saved, on one device."""
     mesh = sharding.make_mesh(1)
-    method = graph_matching.make_task(config, mesh)
+    method = table.find(config.train.method).make_task(config, mesh)
     tx, _ = step.make_optimizer(
         config.optimizer.learning_rate, config.optimizer.halve_at, config.train.steps
     )

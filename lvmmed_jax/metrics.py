@@ -11,6 +11,16 @@ def matching_accuracy(
     return jnp.sum(matching * target_matching, axis=(1, 2)) / matching.shape[-1]
 
 
+def retrieval_accuracy(affinities: Float[Array, "G N N"]) -> Float[Array, ""]:
+    """Share of rows whose highest affinity is the true pair's; chance is 1 / N.
+
+    What matching would be without its constraint and without edges. Ties are misses
+    but for the first, so constant affinities give 1 / N.
+    """
+    found = jnp.argmax(affinities, axis=-1)
+    return jnp.mean(found == jnp.arange(affinities.shape[-1]))
+
+
 def embedding_rank(embeddings: Float[Array, "B F"]) -> Float[Array, ""]:
     """Effective rank: exp of the entropy of the normalised singular values.
 

@@ -13,7 +13,7 @@ import numpy as np
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax import files
-from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.methods import table
 from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
 
 _EVALUATION_SEED = 1  # of the fixed images, and of their fixed views
@@ -66,7 +66,7 @@ def prepare(
         ("train.num_evaluation_images", config.train.num_evaluation_images),
     ):
         sharding.check_batch(name, count, config.matching.graph_size, mesh.size)
-    method = graph_matching.make_task(config, mesh)
+    method = table.find(config.train.method).make_task(config, mesh)
     tx, schedule = step.make_optimizer(
         config.optimizer.learning_rate, config.optimizer.halve_at, config.train.steps
     )
@@ -210,10 +210,13 @@ def _make_evaluate(method, batch):
 
 
 def _write_pictures(run: Run, last: state.TrainState) -> None:
-    """Arrays for the report: views with matched cells, an affinity, thumbnails."""
-    draw = jax.jit(graph_matching.make_pictures(run.config, run.mesh))
-    key = jax.random.key(_EVALUATION_SEED)
-    arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
+    """Arrays for the report: thumbnails, and what the method has to show."""
+    make_pictures = table.find(run.config.train.method).make_pictures
+    arrays = {}
+    if make_pictures is not None:
+        draw = jax.jit(make_pictures(run.config, run.mesh))
+        key = jax.random.key(_EVALUATION_SEED)
+        arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
     images = mixture.first_images(run.data, count=_NUM_CONTACT)
     files.write_arrays(
         run.workdir / "pictures" / "pretrain.npz",

@@ -8,6 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
+_ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is there
 _EXAMPLE = """example:
   python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
       --train.steps=500 --views.size=96
@@ -84,10 +85,11 @@ def text(result: dict[str, float], workdir: pathlib.Path) -> str:
     """The last metrics in a line, and where the encoder is."""
     if "loss_no_noise" not in result:  # metrics.jsonl is gone
         return f"encoder: {workdir}"
+    found = next(name for name in _ACCURACIES if name in result)
     return (
         f"{result['images']} images in {result['seconds']:.0f} s: loss without noise "
-        f"{result['loss_no_noise']:.2f}, matching accuracy "
-        f"{result['matching_accuracy']:.3f}, embedding rank "
+        f"{result['loss_no_noise']:.2f}, {found.replace('_', ' ')} "
+        f"{result[found]:.3f}, embedding rank "
         f"{result['embedding_rank']:.1f}\nencoder: {workdir}"
     )
 

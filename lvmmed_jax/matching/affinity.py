@@ -138,6 +138,15 @@ def _mean_of_best(
     return jnp.mean(jnp.take_along_axis(at_nearest, kept, axis=-1), axis=-1)
 
 
+def mean_affinities(
+    affinities: Float[Array, "*G N N"],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The mean over true pairs (the diagonal), and that over all others."""
+    size = affinities.shape[-1]
+    true = jnp.mean(jnp.diagonal(affinities, axis1=-2, axis2=-1))
+    return true, (jnp.mean(affinities) * size - true) / (size - 1)
+
+
 def vertex_affinity(
     nodes_s: Float[Array, "N F"],
     nodes_t: Float[Array, "N F"],

@@ -15,7 +15,8 @@ class Graph(NamedTuple):
     """A directed graph with a fixed number of edges.
 
     Edge e runs between `receivers[e]` = i and `senders[e]` = j, where j is among the k
-    nearest neighbours of i: i receives, j sends.
+    nearest neighbours of i: i receives, j sends. A self-loop (0, 0) is padding: its
+    difference vector is zero, so it has no affinity to any edge.
     """
 
     nodes: Float[Array, "*G N F"]
@@ -23,12 +24,16 @@ class Graph(NamedTuple):
     receivers: Int[Array, "*G E"]
 
 
-def knn_graph(nodes: Float[Array, "N F"], num_neighbours: int) -> Graph:
+def knn_graph(
+    nodes: Float[Array, "N F"], num_neighbours: int, symmetric: bool = False
+) -> Graph:
     """Connects every node to its k nearest others in Euclidean distance.
 
     Args:
       nodes: [N, F] embeddings of the N images of one view.
       num_neighbours: k, from 1 to N - 1.
+      symmetric: adds the reverse of every edge that has none, after the others; E is
+        2 * N * k then, the rest padded with self-loops (0, 0).
 
     Returns:
       A graph with E = N * k edges, sorted by receiver, the nearest sender first; ties
@@ -52,7 +57,22 @@ def knn_graph(nodes: Float[Array, "N F"], num_neighbours: int) -> Graph:
     distances = jnp.where(jnp.eye(num_nodes, dtype=bool), jnp.inf, distances)
     _, neighbours = jax.lax.top_k(-distances, num_neighbours)  # N k
     receivers = jnp.repeat(jnp.arange(num_nodes), num_neighbours)
-    return Graph(nodes, neighbours.reshape(-1), receivers)
+    senders = neighbours.reshape(-1)
+    if symmetric:
+        senders, receivers = _with_reverse(senders, receivers, num_nodes)
+    return Graph(nodes, senders, receivers)
+
+
+def _with_reverse(
+    senders: Int[Array, "E"], receivers: Int[Array, "E"], num_nodes: int
+) -> tuple[Int[Array, "D"], Int[Array, "D"]]:
+    """All edges, then the reverse of each, a self-loop where that is there already."""
+    adjacent = jnp.zeros((num_nodes, num_nodes), bool).at[receivers, senders].set(True)
+    new = ~adjacent[senders, receivers]
+    return (
+        jnp.concatenate([senders, jnp.where(new, receivers, 0)]),
+        jnp.concatenate([receivers, jnp.where(new, senders, 0)]),
+    )
 
 
 def edges(graph: Graph) -> Int[Array, "*G E 2"]:
@@ -63,9 +83,9 @@ def edges(graph: Graph) -> Int[Array, "*G E 2"]:
 def propagation(graph: Graph) -> Float[Array, "N N"]:
     """The operator of Eq. 1, (A + I) with rows divided by their sums.
 
-    A[i, j] = 1 where j is among the k nearest of i, so every row of A + I sums to k + 1
-    and the normalisation of Eq. 1 by degrees is a division by k + 1 (see "Differences
-    from the paper" in the README).
+    A[i, j] = 1 where there is an edge (i, j). In a directed graph every row of A + I
+    sums to k + 1, and the normalisation of Eq. 1 by degrees is a division by k + 1 (see
+    "Differences from the paper" in the README).
 
     Returns:
       [N, N] float32, rows summing to one.

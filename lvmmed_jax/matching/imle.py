@@ -15,22 +15,32 @@ from lvmmed_jax.matching import solver as solvers
 
 
 def perturb(
-    problem: problems.MatchingProblem, key: Array, sigma: Float[Array, ""] | float
+    problem: problems.MatchingProblem,
+    key: Array,
+    sigma: float,
+    sigma_edges: float | None = None,
 ) -> problems.MatchingProblem:
     """Algorithm 1: adds Gumbel(0, 1) noise times `sigma` to c^v and to c^e.
 
-    Every edge of the problem exists, so noise falls on edges that count only.
+    Noise falls only on edges that exist: not on self-loops, which pad a graph.
 
     Args:
       problem: one problem, without a leading axis.
       key: a typed random key, one a graph.
       sigma: scale of the noise, at least 0; 1 is the paper's.
+      sigma_edges: that of the noise on c^e; None: `sigma`, the paper's.
     """
     vertex, edge = problem.vertex_affinity, problem.edge_affinity
-    noise = sigma * jax.random.gumbel(key, (vertex.size + edge.size,))
+    noise = jax.random.gumbel(key, (vertex.size + edge.size,))
+    on_edges = noise[vertex.size :].reshape(edge.shape)
+    exists_s, exists_t = (
+        edges[:, 0] != edges[:, 1] for edges in (problem.edges_s, problem.edges_t)
+    )
+    on_edges = jnp.where(exists_s[:, None] & exists_t[None], on_edges, 0.0)
+    sigma_edges = sigma if sigma_edges is None else sigma_edges
     return problem._replace(
-        vertex_affinity=vertex + noise[: vertex.size].reshape(vertex.shape),
-        edge_affinity=edge + noise[vertex.size :].reshape(edge.shape),
+        vertex_affinity=vertex + sigma * noise[: vertex.size].reshape(vertex.shape),
+        edge_affinity=edge + sigma_edges * on_edges,
     )
 
 

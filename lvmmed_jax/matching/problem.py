@@ -12,7 +12,8 @@ class MatchingProblem(NamedTuple):
     Attributes:
       vertex_affinity: c^v, [*G, N, N].
       edge_affinity: c^e, [*G, E, E].
-      edges_s: [*G, E, 2], the edges (i, j) of the first graph; i differs from j.
+      edges_s: [*G, E, 2], the edges (i, j) of the first graph; where i is j, padding
+        whose affinities are 0.
       edges_t: [*G, E, 2], the edges (a, b) of the second graph.
     """
 

@@ -4,58 +4,28 @@ Algorithm 1 in its order: views, encoder, projector, graphs, message passing,
 affinities, perturbation, matching, Hamming loss; `matching.imle` has the gradient rule.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from lvmmed_jax import config as configs
-from lvmmed_jax import metrics, views
+from lvmmed_jax import metrics
 from lvmmed_jax.matching import affinity, graphs, imle, problem, solver
-from lvmmed_jax.models import message_passing, projector, resnet
+from lvmmed_jax.methods import two_views
+from lvmmed_jax.models import message_passing
 from lvmmed_jax.train import sharding, task
 
 _NUM_PICTURED = 8  # images whose matched cells are shown
 
 
-class Networks(NamedTuple):
-    """The three Flax modules of the method."""
-
-    encoder: Any
-    projector: Any
-    message_passing: Any
-
-
 class Forward(NamedTuple):
-    """A batch of two views up to the graphs; G graphs of N images, B = G * N."""
+    """A batch up to its graphs; G graphs of N images a view, B = G * N."""
 
-    views: jax.Array  # [B, 2, h, w, 3] in [0, 1]
-    locations: jax.Array  # [B, 2, R, S, 2]
-    feature_map: jax.Array  # [B, 2, R, S, D]
-    embedding: jax.Array  # [B, 2, F], the projector's output
+    pair: two_views.Forward
     graphs_s: graphs.Graph  # nodes [G, N, F] after message passing
     graphs_t: graphs.Graph
-
-
-def make_networks(settings: configs.Model) -> Networks:
-    """The modules that `settings` describes.
-
-    Raises:
-      ValueError: an encoder that does not exist.
-    """
-    if settings.encoder not in resnet.VARIANTS:
-        raise ValueError(
-            f"unknown model.encoder {settings.encoder!r}; known: "
-            f"{', '.join(resnet.VARIANTS)}"
-        )
-    dtype = jnp.dtype(settings.dtype)
-    return Networks(
-        resnet.ResNet(settings.encoder, settings.width, dtype),
-        projector.Projector(settings.projection_width),
-        message_passing.MessagePassing(settings.message_passing_layers, settings.skip),
-    )
 
 
 def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
@@ -65,15 +35,14 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
       config: the run's settings.
       mesh: the devices; graphs of `matching.graph_size` images never cross one.
     """
-    networks = make_networks(config.model)
-    forward = functools.partial(_forward, networks, config, mesh)
-    match = _make_match(config.matching, mesh)
+    settings = config.matching
+    forward = _make_forward(config, mesh)
+    match, measure = _make_match(settings, mesh), _make_measure(settings, mesh)
 
     def loss_fn(params, model_state, batch, key):
         view_key, noise_key = jax.random.split(key)
         result, model_state = forward(params, model_state, batch, view_key)
-        noise_keys = _graph_keys(noise_key, result.graphs_s.nodes.shape[0])
-        terms = match(result, noise_keys, jnp.float32(config.matching.sigma))
+        terms = match(result, _graph_keys(noise_key, result.graphs_s.nodes.shape[0]))
         return jnp.mean(terms["loss"]), (
             model_state,
             {"matching_accuracy_noisy": jnp.mean(terms["matching_accuracy"])},
@@ -81,78 +50,63 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
 
     def evaluate(params, model_state, batch, key):
         result, _ = forward(params, model_state, batch, key)
-        keys = _graph_keys(key, result.graphs_s.nodes.shape[0])
-        terms = match(result, keys, jnp.float32(0.0))
-        embeddings = result.embedding.reshape(-1, result.embedding.shape[-1])
-        return {
-            "loss_no_noise": jnp.mean(terms["loss"]),
-            "matching_accuracy": jnp.mean(terms["matching_accuracy"]),
-            "affinity_true": jnp.mean(terms["affinity_true"]),
-            "affinity_other": jnp.mean(terms["affinity_other"]),
-            "embedding_rank": metrics.embedding_rank(embeddings),
-            "embedding_std": metrics.embedding_std(embeddings),
-        }
+        terms = jax.tree.map(jnp.mean, measure(result))
+        embedding = result.pair.embedding
+        return terms | two_views.embedding_metrics(embedding, settings.graph_size)
 
-    init = functools.partial(_init, networks, config)
-    return task.Task(init, loss_fn, evaluate)
+    return task.Task(_make_init(config), loss_fn, evaluate)
 
 
-def _init(networks, config, key):
-    """Key -> (params, model_state), each a dict with an entry a network."""
-    keys = jax.random.split(key, 3)
-    size, matching = config.views.size, config.matching
-    images = jnp.zeros((1, size, size, 3))
-    encoder = networks.encoder.init(keys[0], images, train=False)
-    feature_map = networks.encoder.apply(encoder, images, train=False)
-    head = networks.projector.init(keys[1], feature_map)
-    nodes = jnp.zeros((1, matching.graph_size, config.model.projection_width))
-    operator = jnp.zeros((1, matching.graph_size, matching.graph_size))
-    layers = networks.message_passing.init(keys[2], nodes, operator)
-    params = {
-        "encoder": encoder["params"],
-        "projector": head["params"],
-        "message_passing": layers.get("params", {}),
-    }
-    return params, {"batch_stats": encoder["batch_stats"]}
+def _message_passing(settings: configs.Model) -> message_passing.MessagePassing:
+    return message_passing.MessagePassing(
+        settings.message_passing_layers, settings.skip
+    )
 
 
-def _forward(networks, config, mesh, params, model_state, batch, key):
+def _make_init(config):
+    networks = two_views.make_networks(config.model)
+
+    def init(key):
+        """Key -> (params, model_state), each a dict with an entry a network."""
+        keys = jax.random.split(key, 3)
+        params, model_state = two_views.init(networks, config, keys)
+        size = config.matching.graph_size
+        layers = _message_passing(config.model).init(
+            keys[2],
+            jnp.zeros((1, size, config.model.projection_width)),
+            jnp.zeros((1, size, size)),
+        )
+        params["message_passing"] = layers.get("params", {})
+        return params, model_state
+
+    return init
+
+
+def _make_forward(config, mesh):
     """Steps 1 to 5: a batch to two graphs a group, and the new BatchNorm statistics."""
-    size = config.views.size
-    grid = jax.eval_shape(
-        functools.partial(networks.encoder.apply, train=False),
-        {"params": params["encoder"], **model_state},
-        jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
-    ).shape[1:3]
-    centres = tuple(resnet.cell_centres(num_cells, size) for num_cells in grid)
-    two_views, locations = views.make_views(
-        batch["image"], batch["size"], key, config.views, centres
-    )
-    inputs = views.normalise(two_views, config.data.mean, config.data.std)
-    folded = inputs.reshape(-1, *inputs.shape[2:])  # 2B h w 3
-    feature_map, updates = networks.encoder.apply(
-        {"params": params["encoder"], **model_state},
-        folded,
-        train=True,
-        mutable=["batch_stats"],
-    )
-    embedding = networks.projector.apply({"params": params["projector"]}, feature_map)
-    embedding = embedding.reshape(-1, 2, embedding.shape[-1])  # B 2 F
-    graphs_s, graphs_t = (
-        _graph(networks, config.matching, mesh, params, embedding[:, view])
-        for view in (0, 1)
-    )
-    feature_map = feature_map.reshape(-1, 2, *feature_map.shape[1:])
-    result = Forward(two_views, locations, feature_map, embedding, graphs_s, graphs_t)
-    return result, {"batch_stats": updates["batch_stats"]}
+    networks = two_views.make_networks(config.model)
+
+    def forward(params, model_state, batch, key):
+        pair, model_state = two_views.forward(
+            networks, config, params, model_state, batch, key
+        )
+        graphs_s, graphs_t = (
+            _graph(config, mesh, params, pair.embedding[:, view]) for view in (0, 1)
+        )
+        return Forward(pair, graphs_s, graphs_t), model_state
+
+    return forward
 
 
-def _graph(networks, settings, mesh, params, embedding):
+def _graph(config, mesh, params, embedding):
     """Steps 4 and 5 for one view: k-NN graphs on z, nodes after message passing."""
+    settings = config.matching
     nodes = embedding.reshape(-1, settings.graph_size, embedding.shape[-1])  # G N F
 
     def connect(nodes):
-        graph = jax.vmap(lambda z: graphs.knn_graph(z, settings.num_neighbours))(nodes)
+        graph = jax.vmap(
+            lambda z: graphs.knn_graph(z, settings.num_neighbours, settings.symmetric)
+        )(nodes)
         return graph, jax.vmap(graphs.propagation)(graph)
 
     # left to itself, XLA gathers the whole batch on every device for top_k
@@ -160,7 +114,7 @@ def _graph(networks, settings, mesh, params, embedding):
     graph, operator = jax.shard_map(
         connect, mesh=mesh, in_specs=over_graphs, out_specs=over_graphs
     )(nodes)
-    nodes = networks.message_passing.apply(
+    nodes = _message_passing(config.model).apply(
         {"params": params["message_passing"]}, nodes, operator
     )
     return graph._replace(nodes=nodes)
@@ -174,31 +128,61 @@ def _graph_keys(key, num_graphs):
 
 
 def _make_match(settings: configs.Matching, mesh: Mesh):
-    """Steps 6 to 12, on each device's own graphs: (Forward, keys, sigma) -> [G]s."""
+    """Steps 6 to 12, on each device's own graphs: (Forward, keys [G]) -> [G]s.
+
+    A graph's loss is the mean over `num_perturbations` samples of the noise.
+    """
+    search = solver.Solver(settings.num_starts, settings.num_steps)
+    num_samples = settings.num_perturbations
+    sigmas = settings.sigma, settings.sigma_edges
+
+    def match(forward: Forward, keys):
+        clean = _problems(settings, forward)
+        keys = jax.vmap(lambda key: jax.random.split(key, num_samples))(keys)
+        noisy = jax.vmap(
+            lambda one, keys: jax.vmap(lambda key: imle.perturb(one, key, *sigmas))(
+                keys
+            )
+        )(clean, keys)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), noisy)  # G*samples
+        matching, _ = imle.match(search, flat, settings.interpolation)
+        terms = _compare(matching)
+        return jax.tree.map(
+            lambda x: jnp.mean(x.reshape(-1, num_samples), axis=1), terms
+        )
+
+    return _over_graphs(match, mesh)
+
+
+def _make_measure(settings: configs.Matching, mesh: Mesh):
+    """The noise-free problems, solved: Forward -> metrics, a value a graph."""
     search = solver.Solver(settings.num_starts, settings.num_steps)
 
-    def match(forward: Forward, keys, sigma):
-        clean = _problems(settings, forward)
-        noisy = jax.vmap(imle.perturb, (0, 0, None))(clean, keys, sigma)
-        matching, _ = imle.match(search, noisy, settings.interpolation)
-        target = jnp.broadcast_to(jnp.eye(settings.graph_size), matching.shape)
-        true = jnp.mean(jnp.diagonal(clean.vertex_affinity, axis1=1, axis2=2), axis=1)
-        mean = jnp.mean(clean.vertex_affinity, axis=(1, 2))
-        size = settings.graph_size
+    def measure(forward: Forward):
+        problems = _problems(settings, forward)
+        terms = _compare(search(problems).matching)
+        true, other = jax.vmap(affinity.mean_affinities)(problems.vertex_affinity)
         return {
-            "loss": imle.hamming_loss(matching, target),
-            "matching_accuracy": metrics.matching_accuracy(matching, target),
+            "loss_no_noise": terms["loss"],
+            "matching_accuracy": terms["matching_accuracy"],
             "affinity_true": true,
-            "affinity_other": (mean * size - true) / (size - 1),
+            "affinity_other": other,
         }
 
-    over_graphs = PartitionSpec(sharding.AXIS)
-    return jax.shard_map(
-        match,
-        mesh=mesh,
-        in_specs=(over_graphs, over_graphs, PartitionSpec()),
-        out_specs=over_graphs,
-    )
+    return _over_graphs(measure, mesh)
+
+
+def _compare(matching):
+    target = jnp.broadcast_to(jnp.eye(matching.shape[-1]), matching.shape)
+    return {
+        "loss": imle.hamming_loss(matching, target),
+        "matching_accuracy": metrics.matching_accuracy(matching, target),
+    }
+
+
+def _over_graphs(function, mesh):
+    spec = PartitionSpec(sharding.AXIS)
+    return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec)
 
 
 def _problems(settings: configs.Matching, forward: Forward) -> problem.MatchingProblem:
@@ -224,8 +208,8 @@ def _problems(settings: configs.Matching, forward: Forward) -> problem.MatchingP
     return jax.vmap(one)(
         forward.graphs_s,
         forward.graphs_t,
-        by_graph(forward.feature_map),
-        by_graph(forward.locations),
+        by_graph(forward.pair.feature_map),
+        by_graph(forward.pair.locations),
     )
 
 
@@ -236,16 +220,16 @@ def make_pictures(config: configs.Config, mesh: Mesh):
     of each image with itself; of the first graph: its vertex affinity without noise and
     the matching found.
     """
-    networks = make_networks(config.model)
+    forward = _make_forward(config, mesh)
     search = solver.Solver(config.matching.num_starts, config.matching.num_steps)
 
     def pictures(params, model_state, batch, key):
-        forward, _ = _forward(networks, config, mesh, params, model_state, batch, key)
-        problems = _problems(config.matching, forward)
+        result, _ = forward(params, model_state, batch, key)
+        problems = _problems(config.matching, result)
         first = jax.tree.map(lambda x: x[:1], problems)
         pictured = jax.tree.map(
             lambda x: x[:_NUM_PICTURED],
-            (forward.views, forward.locations, forward.feature_map),
+            (result.pair.views, result.pair.locations, result.pair.feature_map),
         )
         cells = jax.tree.map(
             lambda x: x.reshape(*x.shape[:2], -1, x.shape[-1]), pictured[1:]
