@@ -9,8 +9,10 @@ from data_pipelines import labelled
 from lvmmed_jax import encoders, probes
 
 TASKS = ("knn", "linear_probe")
-_DENSE_SCALE = 4  # segmentation probes read images at this multiple of the view size
-_DENSE_MOST = 512  # but at most this many pixels a side
+# segmentation probes read images at this multiple of the view size, but at no more than
+# this many pixels a side, and enlarged at most so much: cells of blur tell little
+_DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 2
+_DENSE_UNIT = 32  # pixels; the stride of the deepest encoder
 _NUM_PICTURED = 6
 
 
@@ -90,8 +92,7 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    size = max(encoder.image_size, min(_DENSE_SCALE * encoder.image_size, _DENSE_MOST))
-    resized = _resized(data.images, size)
+    resized = _resized(data.images, _dense_size(encoder.image_size, data.images))
     maps = encoders.feature_maps(encoder, resized)
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(
@@ -101,6 +102,14 @@ def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndar
         [data.masks[index].shape for index in test],
         len(data.mask_names),
     )
+
+
+def _dense_size(view_size: int, images: list[np.ndarray]) -> int:
+    """Pixels a side at which segmentation probes read images."""
+    longest = float(np.median([max(image.shape[:2]) for image in images]))
+    units = round(_DENSE_ENLARGED * longest / _DENSE_UNIT)
+    most = min(_DENSE_SCALE * view_size, _DENSE_MOST, units * _DENSE_UNIT)
+    return max(view_size, most)
 
 
 def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ def retrieval_accuracy(affinities: Float[Array, "G N N"]) -> Float[Array, ""]:
     but for the first, so constant affinities give 1 / N.
     """
     found = jnp.argmax(affinities, axis=-1)
-    return jnp.mean(found == jnp.arange(affinities.shape[-1]))
+    return jnp.mean(found == jnp.arange(affinities.shape[-1])[None])
 
 
 def embedding_rank(embeddings: Float[Array, "B F"]) -> Float[Array, ""]:

@@ -110,3 +110,19 @@ def test_equal_nodes_give_zero_edge_affinity_and_finite_gradients():
     value, gradient = jax.value_and_grad(total)(jnp.ones((4, 3)))
     assert value == 0
     assert np.all(np.isfinite(gradient))
+
+
+def test_mean_affinities_are_those_of_the_diagonal_and_of_the_rest():
+    affinities = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(np.float32)
+    on = np.eye(4, dtype=bool)
+    true, other = affinity.mean_affinities(jnp.asarray(affinities))
+    np.testing.assert_allclose(true, affinities[:, on].mean(), rtol=1e-5)
+    np.testing.assert_allclose(other, affinities[:, ~on].mean(), rtol=1e-4)
+
+
+def test_padding_of_a_symmetric_graph_has_no_affinity():
+    nodes = jax.random.normal(jax.random.key(0), (6, 3))
+    graph = graphs.knn_graph(nodes, 2, symmetric=True)
+    padding = np.asarray(graph.senders) == np.asarray(graph.receivers)
+    found = np.asarray(affinity.edge_affinity(graph, graph))
+    assert padding.any() and not found[padding].any() and not found[:, padding].any()

@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 
 from lvmmed_jax import encoders, views
-from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import checkpoint, sharding, state, step
 
 
@@ -60,7 +60,7 @@ def test_calibration_normalises_these_images_and_learns_nothing(encoder, images)
     found = encoders.feature_maps(calibrated, one_batch)
     # what BatchNorm makes of these images while it trains
     data = tiny_runs.CONFIG.data
-    network = graph_matching.make_networks(tiny_runs.CONFIG.model).encoder
+    network = two_views.make_networks(tiny_runs.CONFIG.model).encoder
     inputs = views.normalise(jnp.asarray(one_batch) / 255, data.mean, data.std)
     expected, _ = network.apply(
         encoder.variables, inputs, train=True, mutable=["batch_stats"]

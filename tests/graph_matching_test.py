@@ -9,7 +9,7 @@ import pytest
 import tiny_runs
 
 from lvmmed_jax import config
-from lvmmed_jax.methods import graph_matching
+from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import sharding, state, step
 
 CONFIG = tiny_runs.CONFIG
@@ -146,13 +146,44 @@ def test_paper_form_has_no_skip():
     settings = dataclasses.replace(
         CONFIG, model=dataclasses.replace(CONFIG.model, skip=False)
     )
-    networks = graph_matching.make_networks(settings.model)
-    assert networks.message_passing.skip is False
+    mesh, method, first, _ = _start(8, settings)
+    batch = sharding.put_batch(_batch(), mesh)
+    (_, (_, _)), gradient = jax.jit(jax.value_and_grad(method.loss_fn, has_aux=True))(
+        # without weights nothing comes through message passing but what a skip adds
+        {
+            **first.params,
+            "message_passing": jax.tree.map(
+                jnp.zeros_like, first.params["message_passing"]
+            ),
+        },
+        first.model_state,
+        batch,
+        jax.random.key(0),
+    )
+    assert optax.tree.norm(gradient["projector"]) == 0
 
 
 def test_unknown_encoder_names_the_known():
     with pytest.raises(ValueError, match="resnet50"):
-        graph_matching.make_networks(config.Model(encoder="resnet51"))
+        two_views.make_networks(config.Model(encoder="resnet51"))
+
+
+def test_loss_of_many_noise_samples_is_their_mean():
+    """With noise zero all samples are one; with noise more of them vary less."""
+    losses = {}
+    for count, sigma in ((1, 0.0), (4, 0.0), (1, 1.0), (4, 1.0)):
+        settings = config.override(
+            CONFIG, {"matching.num_perturbations": count, "matching.sigma": sigma}
+        )
+        mesh, method, first, _ = _start(1, settings)
+        batch = sharding.put_batch(_batch(), mesh)
+        loss_fn = jax.jit(method.loss_fn)
+        losses[count, sigma] = [
+            float(loss_fn(first.params, first.model_state, batch, key)[0])
+            for key in jax.random.split(jax.random.key(0), 8)
+        ]
+    np.testing.assert_allclose(losses[1, 0.0], losses[4, 0.0], rtol=1e-6)
+    assert np.std(losses[4, 1.0]) < np.std(losses[1, 1.0])
 
 
 @pytest.mark.slow

@@ -35,6 +35,20 @@ def test_choice_of_neighbours_has_no_gradient():
     np.testing.assert_array_equal(gradient, 0)
 
 
+def test_symmetric_graph_has_every_edge_once_in_both_directions():
+    nodes = jax.random.normal(jax.random.key(0), (8, 3))
+    directed = graphs.knn_graph(nodes, 3)
+    graph = graphs.knn_graph(nodes, 3, symmetric=True)
+    pairs = [(int(i), int(j)) for i, j in graphs.edges(graph)]
+    kept = [pair for pair in pairs if pair != (0, 0)]
+    one_way = {(int(i), int(j)) for i, j in graphs.edges(directed)}
+    assert len(pairs) == 2 * 8 * 3 and len(kept) == len(set(kept))
+    assert set(kept) == one_way | {(j, i) for i, j in one_way}
+    assert set(kept) != one_way
+    adjacent = np.asarray(graphs.propagation(graph)) > 0
+    np.testing.assert_array_equal(adjacent, adjacent.T)
+
+
 @pytest.mark.parametrize("neighbours", [0, 4])
 def test_refuses_neighbours_that_do_not_fit(neighbours):
     with pytest.raises(ValueError, match="1 to 3"):

@@ -156,3 +156,15 @@ def test_perturbation_is_gumbel_times_sigma(sigma):
     # mean and standard deviation of Gumbel(0, 1)
     np.testing.assert_allclose(noise.mean(), 0.5772 * sigma, atol=0.06)
     np.testing.assert_allclose(noise.std(), 1.2825 * sigma, atol=0.06)
+
+
+def test_noise_on_edges_has_its_own_scale_and_spares_padding():
+    clean = instances.one(instances.make(0, 1, 16, "early"), 0)
+    padded = clean._replace(edges_s=clean.edges_s.at[:3].set(0))
+    key = jax.random.key(0)
+    both, vertices = (imle.perturb(padded, key, 1.0, edges) for edges in (0.5, 0.0))
+    np.testing.assert_array_equal(vertices.edge_affinity, clean.edge_affinity)
+    np.testing.assert_array_equal(vertices.vertex_affinity, both.vertex_affinity)
+    noise = both.edge_affinity - clean.edge_affinity
+    assert not np.any(noise[:3])
+    assert jnp.std(noise[3:]) == pytest.approx(0.5 * 1.2825, rel=0.05)

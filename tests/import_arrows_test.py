@@ -24,6 +24,7 @@ ALLOWED = {
     "lvmmed_jax.methods": {
         "lvmmed_jax.config",
         "lvmmed_jax.matching",
+        "lvmmed_jax.methods",
         "lvmmed_jax.metrics",
         "lvmmed_jax.models",
         "lvmmed_jax.train",

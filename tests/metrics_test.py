@@ -35,6 +35,12 @@ def test_spread_is_zero_collapsed_and_near_one_in_all_directions():
     assert metrics.embedding_std(random) == pytest.approx(1, abs=0.02)
 
 
+def test_retrieval_needs_the_true_pair_on_top():
+    affinities = jnp.stack([jnp.eye(4), jnp.eye(4)[jnp.array([0, 1, 3, 2])]])
+    assert metrics.retrieval_accuracy(affinities) == 0.75
+    assert metrics.retrieval_accuracy(jnp.ones((3, 4, 4))) == 0.25  # chance
+
+
 def test_accuracy_counts_true_partners():
     found = jnp.stack([jnp.eye(4), jnp.eye(4)[jnp.array([0, 1, 3, 2])]])
     target = jnp.broadcast_to(jnp.eye(4), found.shape)
