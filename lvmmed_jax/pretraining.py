@@ -1,6 +1,7 @@
 """A pre-training run put together: data, method, state, checkpoints, pictures."""
 
 import collections
+import functools
 import importlib.metadata
 import pathlib
 import shlex
@@ -12,7 +13,7 @@ import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
-from lvmmed_jax import files
+from lvmmed_jax import files, health
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
 
@@ -91,14 +92,20 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """Trains to the end or until `should_stop()`, then draws the report's pictures.
 
     Returns:
-      JSON values: the step reached and the last metrics.
+      JSON values: the step reached, the last metrics, and what the verdict on the
+      run's health finds wrong.
     """
     num_steps, last = run.config.train.steps, run.train_state
     if int(last.step) < num_steps:
         last = _run_loop(run, should_stop)
     if int(last.step) == num_steps:
         _write_pictures(run, last)
-    return {**writer.latest(run.workdir / writer.FILE), "step": int(last.step)}
+    lines = writer.read(run.workdir / writer.FILE)
+    return {
+        **writer.latest(lines),
+        "step": int(last.step),
+        "warnings": list(_complaints(run.config.matching.graph_size, lines)),
+    }
 
 
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
@@ -116,6 +123,7 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
         start=start,
         num_steps=config.train.steps,
         global_batch=config.data.global_batch,
+        judge=functools.partial(_complaints, config.matching.graph_size),
     )
     try:
         with metrics_writer, checkpoint.Checkpoints(run.workdir) as checkpoints:
@@ -138,6 +146,12 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             )
     finally:
         batches.close()
+
+
+def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
+    """What is wrong with a run, if anything can be told yet."""
+    verdict = health.judge(metrics, graph_size)
+    return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
 
 
 def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:

@@ -1,42 +1,21 @@
-"""What a run wrote: read back, judged healthy or not, and told in plain words."""
+"""What a run wrote: read back, and told in plain words."""
 
 import dataclasses
 import json
-import math
 import pathlib
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-CHANCE = 1 / 16  # of a pair in a graph of 16 images
+from lvmmed_jax import health
+
 ABSENT = "–"
 
-MANY_STEPS = 100
-MIN_VALUES = 3
-MIN_RANK = 2.0
-MIN_RANK_FRACTION = 0.15
-MIN_STD = 0.1
-MIN_AFFINITY_GAP, HIGH_AFFINITY = 0.02, 0.95
-NEAR_CHANCE, MIN_RISE = 0.18, 0.05
-
-TOO_SHORT = (
-    f"too short to tell: embedding rank, spread or matching accuracy must have been "
-    f"measured {MIN_VALUES} times"
-)
-
-_SIGNS = ("embedding_rank", "embedding_std", "matching_accuracy")
 _RESULT_KEYS = ("task", "target", "metric")
 _ESTIMATES = ("random", "pretrained", "difference")
 _OUTCOMES = ("pretrained higher", "random higher", "not clear")
-
-
-class Verdict(NamedTuple):
-    """Whether training is healthy, and if not, why; one reason a sign."""
-
-    healthy: bool
-    reasons: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,105 +41,6 @@ class Run:
     evaluation: dict[str, Any] | None
     training_pictures: dict[str, np.ndarray]
     evaluation_pictures: dict[str, np.ndarray]
-
-
-def series(metrics: Iterable[Mapping[str, Any]], key: str) -> dict[int, float]:
-    """The values of one metric by step, in the order of steps.
-
-    A resumed run writes some steps twice: the later line counts. JSON's null, which
-    strict writers put for a number that is not finite, is read as nan.
-    """
-    values = {
-        int(line["step"]): math.nan if line[key] is None else float(line[key])
-        for line in metrics
-        if key in line
-    }
-    return dict(sorted(values.items()))
-
-
-def ends(metrics: Iterable[Mapping[str, Any]], key: str) -> tuple[float, float] | None:
-    """The first and the last value of a metric, None where it was never logged."""
-    values = list(series(metrics, key).values())
-    return (values[0], values[-1]) if values else None
-
-
-def health(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Tells a healthy run from one that collapses, diverges or does not learn.
-
-    The thresholds stand between what runs that learned and runs that did not have
-    measured (F = 128, graphs of N = 16, 300 to 750 steps):
-
-    * a loss, rank, spread or accuracy that is not finite: diverged.
-    * embedding rank, exp of the entropy of the normalised singular values of z: below
-      2 the embeddings lie on a line; 0.15 of the start is half the lowest fraction
-      of a run that learned (55-61 fell to 28-35, and to 16 at too high a rate).
-    * embedding spread, that of the directions times sqrt(F), below 0.1: 1 where they
-      fill the space; sqrt(1 - c) at mean cosine c of different images, so that 0.1
-      is 0.99. The worst run that did not collapse drifted to 0.85.
-    * affinities of true and of other pairs both above 0.95 and less than 0.02 apart:
-      random encoders, the worst start, have 0.95 and 0.72.
-    * matching accuracy below 0.18 that did not rise by 0.05 (one standard error of
-      128 images is 0.04) after 100 steps: runs that failed end at 0.05-0.16, an
-      untrained encoder has 0.20-0.27, and one that learns about 0.4 at that step.
-
-    Args:
-      metrics: lines of `metrics.jsonl`, any keys missing in any line.
-
-    Returns:
-      The verdict. A run with under three values of each sign is not called healthy:
-      its one reason is `TOO_SHORT`.
-    """
-    if reason := _not_finite(metrics):
-        return Verdict(False, (reason,))
-    if max(len(series(metrics, key)) for key in _SIGNS) < MIN_VALUES:
-        return Verdict(False, (TOO_SHORT,))
-    tests = (_low_rank, _no_spread, _equal_affinities, _not_learning)
-    reasons = tuple(reason for test in tests if (reason := test(metrics)))
-    return Verdict(not reasons, reasons)
-
-
-def _not_finite(metrics: Sequence[Mapping[str, Any]]) -> str | None:
-    for key in ("loss", "loss_no_noise", *_SIGNS):
-        for step, value in series(metrics, key).items():
-            if not math.isfinite(value):
-                return f"diverged: {key} is not finite at step {step}"
-    return None
-
-
-def _low_rank(metrics: Sequence[Mapping[str, Any]]) -> str | None:
-    first, last = ends(metrics, "embedding_rank") or (math.inf, math.inf)
-    if last >= MIN_RANK and last >= MIN_RANK_FRACTION * first:
-        return None
-    return f"collapsing: the embedding rank is {last:.1f}, at first {first:.1f}"
-
-
-def _no_spread(metrics: Sequence[Mapping[str, Any]]) -> str | None:
-    _, last = ends(metrics, "embedding_std") or (math.inf, math.inf)
-    if last >= MIN_STD:
-        return None
-    return f"collapsing: the embedding spread is {last:.2f}, all images look alike"
-
-
-def _equal_affinities(metrics: Sequence[Mapping[str, Any]]) -> str | None:
-    _, true = ends(metrics, "affinity_true") or (0.0, 0.0)
-    _, other = ends(metrics, "affinity_other") or (0.0, 0.0)
-    if min(true, other) <= HIGH_AFFINITY or true - other >= MIN_AFFINITY_GAP:
-        return None
-    return (
-        f"collapsing: the affinity of true pairs ({true:.3f}) is hardly above that of "
-        f"other pairs ({other:.3f})"
-    )
-
-
-def _not_learning(metrics: Sequence[Mapping[str, Any]]) -> str | None:
-    steps = max(series(metrics, "matching_accuracy"), default=0)
-    first, last = ends(metrics, "matching_accuracy") or (0.0, 0.0)
-    if steps < MANY_STEPS or last >= NEAR_CHANCE or last - first >= MIN_RISE:
-        return None
-    return (
-        f"not learning: the matching accuracy is {last:.2f} after {steps} steps, "
-        f"at first {first:.2f}, by chance {CHANCE:.2f}"
-    )
 
 
 def story(run: Run) -> str:
@@ -189,7 +69,7 @@ def numbers(run: Run) -> dict[str, str]:
         "time spent waiting for data, median": _median(run, "data_wait_share", ".1%"),
         "loss without noise": _change(run, "loss_no_noise", ".2f"),
         "loss with noise": _change(run, "loss", ".2f"),
-        f"matching accuracy (chance {CHANCE:.2f})": _change(
+        f"matching accuracy (chance {chance(run):.2f})": _change(
             run, "matching_accuracy", ".2f"
         ),
         "embedding rank": _change(run, "embedding_rank", ".1f"),
@@ -197,23 +77,33 @@ def numbers(run: Run) -> dict[str, str]:
     }
 
 
+def verdict(run: Run) -> health.Verdict:
+    """Whether the run was healthy."""
+    return health.judge(run.metrics, round(1 / chance(run)))
+
+
+def chance(run: Run) -> float:
+    """Matching accuracy by chance, 1 / N."""
+    return 1 / run.config.get("matching", {}).get("graph_size", 16)
+
+
 def _last(run: Run, key: str) -> str:
-    pair = ends(run.metrics, key)
+    pair = health.ends(run.metrics, key)
     return f"{pair[1]:,.0f}" if pair else ABSENT
 
 
 def _change(run: Run, key: str, spec: str) -> str:
-    pair = ends(run.metrics, key)
+    pair = health.ends(run.metrics, key)
     return f"{pair[0]:{spec}} → {pair[1]:{spec}}" if pair else ABSENT
 
 
 def _median(run: Run, key: str, spec: str) -> str:
-    values = list(series(run.metrics, key).values())
+    values = list(health.series(run.metrics, key).values())
     return f"{np.median(values):{spec}}" if values else ABSENT
 
 
 def _duration(run: Run) -> str:
-    pair = ends(run.metrics, "seconds")
+    pair = health.ends(run.metrics, "seconds")
     if not pair:
         return "an unrecorded time"
     minutes, seconds = divmod(round(pair[1]), 60)

@@ -11,7 +11,7 @@ import matplotlib.image
 import numpy as np
 from matplotlib import axes, figure, lines, ticker
 
-from lvmmed_jax import report
+from lvmmed_jax import health, report
 
 # A chart is drawn in the colours of the left column; in the SVG they become the
 # page's CSS variables, so that one chart serves light, dark and print. The series
@@ -54,7 +54,7 @@ class Panel(NamedTuple):
     Attributes:
       title, note: what the page writes above and below it.
       labels: the legend's word by metric name.
-      chance: height of the line of pure chance, or None.
+      chance: whether there is a line of pure chance, that of the first run.
       from_zero: whether the axis starts at zero, so that a fall keeps its proportion.
       small: for the row of lesser charts.
     """
@@ -62,7 +62,7 @@ class Panel(NamedTuple):
     title: str
     note: str
     labels: Mapping[str, str]
-    chance: float | None = None
+    chance: bool = False
     from_zero: bool = False
     small: bool = False
 
@@ -77,15 +77,15 @@ PANELS = (
     Panel(
         "Matching accuracy",
         "Share of images matched to their own other view. It should rise well above "
-        "chance, 1 in 16.",
+        "chance, 1 / N in graphs of N images.",
         {"matching_accuracy": "without noise", "matching_accuracy_noisy": "with noise"},
-        chance=report.CHANCE,
+        chance=True,
         from_zero=True,
     ),
     Panel(
         "Affinity of pairs",
         "Mean affinity of true pairs (two views of one image) and of all others. The "
-        "gap should open; both near 1 is collapse.",
+        "gap should open; others above 0.9 is collapse.",
         {"affinity_true": "true pairs", "affinity_other": "other pairs"},
     ),
     Panel(
@@ -113,13 +113,14 @@ def curves(runs: Sequence[report.Run], panel: Panel) -> str | None:
     Alone, a run's metrics differ in colour and dashes; of several runs each has the
     colour that the page's key gives it, and the dashes tell the metrics apart.
     """
-    if not any(report.series(run.metrics, key) for run in runs for key in panel.labels):
+    if not any(health.series(run.metrics, key) for run in runs for key in panel.labels):
         return None
 
     def draw(ax: axes.Axes) -> None:
-        if panel.chance is not None:
-            ax.axhline(panel.chance, color=_INK, linewidth=1, linestyle=":")
-            ax.text(0.99, panel.chance, "chance", ha="right", va="bottom", **_on_x(ax))
+        if panel.chance:
+            chance = report.chance(runs[0])
+            ax.axhline(chance, color=_INK, linewidth=1, linestyle=":")
+            ax.text(0.99, chance, "chance", ha="right", va="bottom", **_on_x(ax))
         for row, run in enumerate(runs):
             for column, key in enumerate(panel.labels):
                 colour = SERIES[(row if len(runs) > 1 else column) % len(SERIES)]
@@ -156,7 +157,7 @@ def _draw_legend(ax: axes.Axes, labels: Iterable[str], colours: Sequence[str]) -
 
 def _points(run: report.Run, key: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Steps and values with gaps where they are not finite, thinned where many."""
-    values = report.series(run.metrics, key)
+    values = health.series(run.metrics, key)
     if not values:
         return None
     stride = -(-len(values) // _MAX_POINTS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvmmed_jax import report, report_figures
+from lvmmed_jax import health, report, report_figures
 
 # what keeps the page small: images of a kind, and pixels of their longer side
 _MAX_CONTACT, _CONTACT_SIDE = 48, 96
@@ -166,11 +166,11 @@ def _verdict(run: report.Run) -> str:
 
 def _health(run: report.Run) -> str:
     """The verdict as a badge and its reasons."""
-    verdict = report.health(run.metrics)
+    verdict = report.verdict(run)
     why, badge, kind = "; ".join(verdict.reasons), "✗ not healthy", "bad"
     if verdict.healthy:
         why, badge, kind = "no sign of collapse", "✓ healthy", "good"
-    elif verdict.reasons == (report.TOO_SHORT,):
+    elif verdict.reasons == (health.TOO_SHORT,):
         badge, kind = "? too short to tell", ""
     said = _text(f"{run.name}: {why}.")
     return f'<span class="badge {kind}">{badge}</span> {said}'

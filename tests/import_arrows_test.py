@@ -18,9 +18,14 @@ ALLOWED = {
     "lvmmed_jax.views": {"lvmmed_jax.config"},
     "lvmmed_jax.metrics": set(),
     "lvmmed_jax.probes": set(),
-    "lvmmed_jax.report": set(),
-    "lvmmed_jax.report_figures": {"lvmmed_jax.report"},
-    "lvmmed_jax.report_page": {"lvmmed_jax.report", "lvmmed_jax.report_figures"},
+    "lvmmed_jax.health": set(),
+    "lvmmed_jax.report": {"lvmmed_jax.health"},
+    "lvmmed_jax.report_figures": {"lvmmed_jax.health", "lvmmed_jax.report"},
+    "lvmmed_jax.report_page": {
+        "lvmmed_jax.health",
+        "lvmmed_jax.report",
+        "lvmmed_jax.report_figures",
+    },
     "lvmmed_jax.methods": {
         "lvmmed_jax.config",
         "lvmmed_jax.matching",

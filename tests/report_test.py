@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from metric_lines import make_metrics
 
 from lvmmed_jax import report, report_figures, report_page
 
@@ -19,35 +20,6 @@ SECTIONS = (
     "The data",
     "Configuration and environment",
 )
-
-
-def make_metrics(num_steps=300, seed=0):
-    """Lines like the quickstart's: training every 5 steps, evaluation every 50."""
-    rng = np.random.default_rng(seed)
-    lines = []
-    for step in range(0, num_steps + 1, 5):
-        done = step / 300
-        line = {"step": step, "images": 64 * step, "seconds": 0.34 * step}
-        line |= {
-            "loss": 23.7 - 6 * done + rng.normal(0, 0.5),
-            "loss_no_noise": 22 - 10 * done + rng.normal(0, 0.5),
-            "matching_accuracy_noisy": 0.18 + 0.27 * done + rng.normal(0, 0.02),
-            "gradient_norm": 2 + rng.gamma(2, 0.3),
-            "learning_rate": 3e-3 * 0.5 ** int(done * 5),
-            "images_per_second": 190 + rng.normal(0, 5),
-            "data_wait_share": 0.02,
-        }
-        if step % 50 == 0:
-            line |= {
-                "matching_accuracy": 0.22 + 0.33 * done,
-                "embedding_rank": 58 - 27 * done,
-                "embedding_std": 0.53 + 0.4 * done,
-                "affinity_true": 0.95 - 0.1 * done,
-                "affinity_other": 0.72 - 0.7 * done,
-            }
-        lines.append({key: float(value) for key, value in line.items()})
-        lines[-1]["step"] = step
-    return lines
 
 
 def make_result(task, value, difference, class_name=None):
@@ -172,95 +144,6 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole_page(whole):
     return page_of(whole)
-
-
-def changed(lines, **changes):
-    """The lines with each metric replaced by a function of (value, share done)."""
-    return [
-        line
-        | {
-            key: change(line[key], line["step"] / lines[-1]["step"])
-            for key, change in changes.items()
-            if key in line
-        }
-        for line in lines
-    ]
-
-
-def test_healthy_run_is_healthy():
-    assert report.health(make_metrics()) == report.Verdict(True, ())
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"embedding_rank": lambda value, done: 58 - 57 * done}, "rank"),
-        ({"embedding_rank": lambda value, done: 58 - 51 * done}, "rank"),
-        ({"embedding_rank": lambda value, done: 9 - 7.5 * done}, "rank"),
-        ({"embedding_std": lambda value, done: 0.53 * (1 - done)}, "spread"),
-        (
-            {
-                "affinity_true": lambda value, done: 0.95 + 0.04 * done,
-                "affinity_other": lambda value, done: 0.72 + 0.265 * done,
-            },
-            "affinity",
-        ),
-    ],
-)
-def test_each_sign_of_collapse_is_one_reason(changes, word):
-    verdict = report.health(changed(make_metrics(), **changes))
-    assert not verdict.healthy
-    assert len(verdict.reasons) == 1
-    assert verdict.reasons[0].startswith("collapsing: ") and word in verdict.reasons[0]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        # measured in runs that learned: rank 16 at a learning rate of 1e-2
-        {"embedding_rank": lambda value, done: 58 - 42 * done},
-        # a drift of raw z: cosine 0.85 of different images
-        {"embedding_std": lambda value, done: 0.53 - 0.14 * done},
-        # a random encoder of raw z: 0.95 and 0.72 all along
-        {"affinity_true": lambda v, d: 0.95, "affinity_other": lambda v, d: 0.72},
-        # hard data: near chance, but rising
-        {"matching_accuracy": lambda value, done: 0.07 + 0.08 * done},
-    ],
-)
-def test_what_runs_that_learned_showed_is_healthy(changes):
-    assert report.health(changed(make_metrics(), **changes)).healthy
-
-
-def test_matching_that_stays_near_chance_is_not_learning():
-    lines = changed(make_metrics(), matching_accuracy=lambda value, done: 0.11)
-    verdict = report.health(lines)
-    assert not verdict.healthy
-    assert [reason.split(":")[0] for reason in verdict.reasons] == ["not learning"]
-    early = [line | {"step": line["step"] // 5} for line in lines[::5]]
-    assert report.health(early).healthy, "60 steps are too few to say so"
-
-
-@pytest.mark.parametrize("lines", [[], make_metrics()[:11], [{"step": 1, "loss": 3.0}]])
-def test_short_run_is_too_short_to_tell(lines):
-    assert report.health(lines) == report.Verdict(False, (report.TOO_SHORT,))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_loss_that_is_not_finite_is_named_with_its_step(value):
-    lines = make_metrics(num_steps=20)
-    lines[2]["loss"] = value
-    verdict = report.health(lines)
-    assert verdict == report.Verdict(
-        False, ("diverged: loss is not finite at step 10",)
-    )
-
-
-def test_resumed_steps_count_once_and_the_later_line_wins():
-    lines = [{"step": 0, "loss": 3.0}, {"step": 10, "loss": 9.0}]
-    lines += [{"step": 20, "loss": 8.0}, {"step": 10, "loss": 2.0}]
-    assert report.series(lines, "loss") == {0: 3.0, 10: 2.0, 20: 8.0}
-    assert report.ends(lines, "loss") == (3.0, 8.0)
-    assert report.ends(lines, "embedding_rank") is None
 
 
 def test_page_has_every_section_in_order(whole_page):

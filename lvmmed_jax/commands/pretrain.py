@@ -90,7 +90,9 @@ def text(result: dict[str, float], workdir: pathlib.Path) -> str:
         f"{result['images']} images in {result['seconds']:.0f} s: loss without noise "
         f"{result['loss_no_noise']:.2f}, {found.replace('_', ' ')} "
         f"{result[found]:.3f}, embedding rank "
-        f"{result['embedding_rank']:.1f}\nencoder: {workdir}"
+        f"{result['embedding_rank']:.1f}\n"
+        + "".join(f"warning: {reason}\n" for reason in result["warnings"])
+        + f"encoder: {workdir}"
     )
 
 

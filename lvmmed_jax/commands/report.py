@@ -35,8 +35,7 @@ def main(argv: list[str]) -> int:
         print(path)
         return 0
     verdicts = [
-        {"workdir": str(run.workdir), **report.health(run.metrics)._asdict()}
-        for run in runs
+        {"workdir": str(run.workdir), **report.verdict(run)._asdict()} for run in runs
     ]
     print(json.dumps({"path": str(path), "runs": verdicts}))
     return 0

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 import tqdm
@@ -22,9 +23,24 @@ class Writer:
     """
 
     def __init__(
-        self, workdir: pathlib.Path, *, start: int, num_steps: int, global_batch: int
+        self,
+        workdir: pathlib.Path,
+        *,
+        start: int,
+        num_steps: int,
+        global_batch: int,
+        judge: Callable[[list[dict]], tuple[str, ...]],
     ):
-        """Opens the file for a run that goes on at step `start`."""
+        """Opens the file for a run that goes on at step `start`.
+
+        Args:
+          workdir: where metrics.jsonl is.
+          start: updates already done.
+          num_steps: updates of the whole run.
+          global_batch: images a step.
+          judge: the evaluations so far -> what is wrong, nothing where all is well;
+            shown when something begins to be wrong.
+        """
         self._path = pathlib.Path(workdir) / FILE
         kept = [line for line in read(self._path) if _is_before(line, start)]
         self._before = kept[-1]["seconds"] if kept else 0.0
@@ -37,6 +53,8 @@ class Writer:
         self._began = time.monotonic()
         self._start, self._num_steps = start, num_steps
         self._shown: dict[str, float] = {}
+        self._judge, self._wrong = judge, False
+        self._evaluations = [line for line in kept if "loss" not in line]
         self._terminal = _has_width(sys.stderr)
         self._bar = tqdm.tqdm(
             total=num_steps,
@@ -65,7 +83,10 @@ class Writer:
             **metrics,
         }
         self._file.write(json.dumps(line) + "\n")
-        if not self._terminal and "loss" in metrics:
+        if "loss" not in metrics:
+            self._evaluations.append(line)
+            self._warn(step)
+        elif not self._terminal:
             self._print_line(step, metrics)
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
@@ -76,6 +97,13 @@ class Writer:
             refresh=False,
         )
         self._bar.update(step - self._bar.n)
+
+    def _warn(self, step: int) -> None:
+        reasons = self._judge(self._evaluations)
+        if reasons and not self._wrong:
+            text = f"warning at step {step}: {'; '.join(reasons)}"
+            tqdm.tqdm.write(text, file=sys.stderr)
+        self._wrong = bool(reasons)
 
     def _print_line(self, step: int, metrics: dict[str, float]) -> None:
         """A plain line where stderr is no terminal."""
@@ -101,10 +129,10 @@ def _is_before(line: dict[str, float], start: int) -> bool:
     return line["step"] < start or (line["step"] == start and trained)
 
 
-def latest(path: pathlib.Path) -> dict[str, float]:
-    """The newest value of every metric in a metrics file."""
+def latest(lines: list[dict]) -> dict[str, float]:
+    """The newest value of every metric in the lines of a metrics file."""
     values: dict[str, float] = {}
-    for line in read(path):
+    for line in lines:
         values |= line
     return values
 
