@@ -4,6 +4,7 @@ Algorithm 1 in its order: views, encoder, projector, graphs, message passing,
 affinities, perturbation, matching, Hamming loss; `matching.imle` has the gradient rule.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -35,26 +36,42 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
       config: the run's settings.
       mesh: the devices; graphs of `matching.graph_size` images never cross one.
     """
-    settings = config.matching
-    forward = _make_forward(config, mesh)
-    match, measure = _make_match(settings, mesh), _make_measure(settings, mesh)
+    networks = two_views.make_networks(config.model)
+    forward = functools.partial(two_views.forward, networks, config)
+    connect, loss_of = _make_connect(config, mesh), make_loss(config, mesh)
+    measure = _make_measure(config.matching, mesh)
 
     def loss_fn(params, model_state, batch, key):
         view_key, noise_key = jax.random.split(key)
-        result, model_state = forward(params, model_state, batch, view_key)
-        terms = match(result, _graph_keys(noise_key, result.graphs_s.nodes.shape[0]))
-        return jnp.mean(terms["loss"]), (
-            model_state,
-            {"matching_accuracy_noisy": jnp.mean(terms["matching_accuracy"])},
-        )
+        pair, model_state = forward(params, model_state, batch, view_key)
+        loss, measured = loss_of(params, pair, noise_key)
+        return loss, (model_state, measured)
 
     def evaluate(params, model_state, batch, key):
-        result, _ = forward(params, model_state, batch, key)
-        terms = jax.tree.map(jnp.mean, measure(result))
-        embedding = result.pair.embedding
-        return terms | two_views.embedding_metrics(embedding, settings.graph_size)
+        pair, _ = forward(params, model_state, batch, key)
+        found = jax.tree.map(jnp.mean, measure(connect(params, pair)))
+        size = config.matching.graph_size
+        return found | two_views.embedding_metrics(pair.embedding, size)
 
     return task.Task(_make_init(config), loss_fn, evaluate)
+
+
+def make_loss(config: configs.Config, mesh: Mesh):
+    """Steps 4 to 12, all that is not the encoder's: the matching part of a step.
+
+    Returns:
+      (params, pair of views, noise key) -> (loss, metrics); differentiable.
+    """
+    connect, match = _make_connect(config, mesh), _make_match(config.matching, mesh)
+
+    def loss_of(params, pair: two_views.Forward, key):
+        connected = connect(params, pair)
+        num_graphs = connected.graphs_s.nodes.shape[0]
+        terms = match(connected, _graph_keys(key, num_graphs))
+        accuracy = jnp.mean(terms["matching_accuracy"])
+        return jnp.mean(terms["loss"]), {"matching_accuracy_noisy": accuracy}
+
+    return loss_of
 
 
 def _message_passing(settings: configs.Model) -> message_passing.MessagePassing:
@@ -82,20 +99,16 @@ def _make_init(config):
     return init
 
 
-def _make_forward(config, mesh):
-    """Steps 1 to 5: a batch to two graphs a group, and the new BatchNorm statistics."""
-    networks = two_views.make_networks(config.model)
+def _make_connect(config, mesh):
+    """Steps 4 and 5: a pair of views to two graphs a group."""
 
-    def forward(params, model_state, batch, key):
-        pair, model_state = two_views.forward(
-            networks, config, params, model_state, batch, key
-        )
+    def connect(params, pair):
         graphs_s, graphs_t = (
             _graph(config, mesh, params, pair.embedding[:, view]) for view in (0, 1)
         )
-        return Forward(pair, graphs_s, graphs_t), model_state
+        return Forward(pair, graphs_s, graphs_t)
 
-    return forward
+    return connect
 
 
 def _graph(config, mesh, params, embedding):
@@ -220,16 +233,17 @@ def make_pictures(config: configs.Config, mesh: Mesh):
     of each image with itself; of the first graph: its vertex affinity without noise and
     the matching found.
     """
-    forward = _make_forward(config, mesh)
+    networks = two_views.make_networks(config.model)
+    connect = _make_connect(config, mesh)
     search = solver.Solver(config.matching.num_starts, config.matching.num_steps)
 
     def pictures(params, model_state, batch, key):
-        result, _ = forward(params, model_state, batch, key)
-        problems = _problems(config.matching, result)
+        pair, _ = two_views.forward(networks, config, params, model_state, batch, key)
+        problems = _problems(config.matching, connect(params, pair))
         first = jax.tree.map(lambda x: x[:1], problems)
         pictured = jax.tree.map(
             lambda x: x[:_NUM_PICTURED],
-            (result.pair.views, result.pair.locations, result.pair.feature_map),
+            (pair.views, pair.locations, pair.feature_map),
         )
         cells = jax.tree.map(
             lambda x: x.reshape(*x.shape[:2], -1, x.shape[-1]), pictured[1:]

@@ -1,0 +1,141 @@
+"""How long a training step takes, and how much of it is the matching.
+
+    python benchmarks/step.py                       the paper's ResNet-50, 224 pixels
+    python benchmarks/step.py --config shared_corpus
+
+Three programs take turns: the whole step; the same step with a plain loss on the
+embeddings instead of the matching; and the matching part alone (graphs, message
+passing, affinities, noise, both searches, loss, their gradient). Medians over rounds.
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import json
+import pathlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from lvmmed_jax import config as configs
+from lvmmed_jax import config_files
+from lvmmed_jax.methods import graph_matching, two_views
+from lvmmed_jax.train import sharding, state, step
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures, prints a table, and with --json one object on the last line."""
+    options = _parse(argv)
+    rounds = 5 if options.quick else 15
+    config = config_files.load(options.config, {})
+    batch = options.batch or (16 if config.views.size > 96 else 64)
+    config = configs.override(
+        config, {"data.global_batch": batch, "train.num_evaluation_images": batch}
+    )
+    found = measure(config, rounds)
+    found["network"] = f"{config.model.encoder}, width {config.model.width}"
+    print(f"{found['network']}, {config.views.size} px, {batch} images a step")
+    for name in ("step", "encoder_only", "matching"):
+        print(f"  {name:<13} {found[f'{name}_seconds'] * 1e3:9.1f} ms")
+    print(f"  the matching's share of a step: {found['matching_share']:.1%}")
+    if options.json:
+        print(json.dumps(found))
+
+
+def measure(config: configs.Config, rounds: int) -> dict:
+    """Median seconds of the three programs, timed in turns."""
+    mesh = sharding.make_mesh()
+    programs = _programs(config, mesh)
+    seconds = {name: [] for name in programs}
+    for index in range(rounds + 1):
+        for name, program in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(program())
+            if index:  # the first compiles
+                seconds[name].append(time.perf_counter() - began)
+    median = {name: float(np.median(each)) for name, each in seconds.items()}
+    return {
+        "step_seconds": median["whole"],
+        "encoder_only_seconds": median["encoder"],
+        "matching_seconds": median["matching"],
+        "matching_share": median["matching"] / median["whole"],
+        "batch": config.data.global_batch,
+        "view_size": config.views.size,
+        "graph_size": config.matching.graph_size,
+        "rounds": rounds,
+        "devices": f"{mesh.size} x {jax.devices()[0].device_kind}",
+        "jax": importlib.metadata.version("jax"),
+    }
+
+
+def _programs(config, mesh) -> dict:
+    """Functions without arguments; a step keeps its state between calls."""
+    tx, schedule = step.make_optimizer(1e-3, (), 1000)
+    method = graph_matching.make_task(config, mesh)
+    networks = two_views.make_networks(config.model)
+    batch = sharding.put_batch(_images(config), mesh)
+    key, same = jax.random.key(0), sharding.replicated(mesh)
+    forward = functools.partial(two_views.forward, networks, config)
+
+    def plain_loss(params, model_state, batch, key):
+        pair, model_state = forward(params, model_state, batch, key)
+        return jnp.mean(jnp.square(pair.embedding)), (model_state, {})
+
+    def stepper(loss_fn):
+        run = step.make_train_step(loss_fn, tx, schedule, mesh)
+        now = [state.create(method.init, tx, key, same)]
+
+        def program():
+            now[0], metrics = run(now[0], batch)
+            return metrics
+
+        return program
+
+    first = state.create(method.init, tx, key, same)
+    pair, _ = jax.jit(forward)(first.params, first.model_state, batch, key)
+    loss_of = graph_matching.make_loss(config, mesh)
+
+    def matching(params, embedding, feature_map):
+        loss, _ = loss_of(
+            {**first.params, "message_passing": params},
+            pair._replace(embedding=embedding, feature_map=feature_map),
+            key,
+        )
+        return loss
+
+    gradient = jax.jit(jax.value_and_grad(matching, argnums=(0, 1, 2)))
+    inputs = first.params["message_passing"], pair.embedding, pair.feature_map
+    return {
+        "whole": stepper(method.loss_fn),
+        "encoder": stepper(plain_loss),
+        "matching": lambda: gradient(*inputs),
+    }
+
+
+def _images(config) -> dict:
+    size, count = config.views.size * 9 // 8, config.data.global_batch
+    pixels = np.random.default_rng(0).integers(0, 255, (count, size, size, 1))
+    return {
+        "image": pixels.astype(np.uint8),
+        "size": np.full((count, 2), size, np.int32),
+    }
+
+
+def _parse(argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="lvmmed_resnet50", help="name or file")
+    parser.add_argument("--batch", type=int, help="images; default 16, 64 when small")
+    parser.add_argument("--quick", action="store_true", help="5 rounds, not 15")
+    parser.add_argument("--json", action="store_true", help="one object, last line")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

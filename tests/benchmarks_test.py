@@ -1,0 +1,34 @@
+"""The scripts in benchmarks/ run and say what the contract asks for."""
+
+import numpy as np
+import PIL.Image
+import tiny_runs
+
+from benchmarks import shared_corpus, step
+
+
+def test_step_tells_the_share_of_the_matching():
+    found = step.measure(tiny_runs.CONFIG, rounds=1)
+    assert 0 < found["matching_share"] < 1
+    assert found["matching_share"] * found["step_seconds"] == found["matching_seconds"]
+    assert found["encoder_only_seconds"] > 0
+
+
+def test_near_duplicates_stand_on_one_side(tmp_path):
+    generator = np.random.default_rng(0)
+    paths = []
+    for number in range(40):
+        pixels = generator.integers(0, 255, (40, 40), np.uint8)
+        for copy, change in enumerate((0, 3)):
+            paths.append(tmp_path / f"{number}_{copy}.png")
+            PIL.Image.fromarray(np.clip(pixels, 3, None) - change).save(paths[-1])
+    groups = shared_corpus._duplicates(paths)
+    assert len(set(groups)) == 40
+    assert (groups[::2] == groups[1::2]).all()
+    sides = shared_corpus._sides(groups, None)
+    assert sides[::2] == sides[1::2]
+    assert {side: sides.count(side) for side in sides} == {
+        "train": 48,
+        "val": 12,
+        "test": 20,
+    }
