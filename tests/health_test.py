@@ -35,7 +35,7 @@ def test_healthy_run_is_healthy():
     ("changes", "word"),
     [
         ({"embedding_rank": lambda value, done: 58 - 57 * done}, "rank"),
-        ({"embedding_rank": lambda value, done: 58 - 51 * done}, "rank"),
+        ({"embedding_rank": lambda value, done: 58 - 45 * done}, "rank"),
         ({"embedding_rank": lambda value, done: 9 - 7.5 * done}, "rank"),
         ({"embedding_std": lambda value, done: 0.53 * (1 - done)}, "spread"),
         (

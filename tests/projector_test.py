@@ -13,7 +13,7 @@ def test_linear_on_the_mean_over_cells():
     layer = variables["params"]["Dense_0"]
     expected = np.asarray(MAPS).mean(axis=(1, 2)) @ np.asarray(layer["kernel"])
     expected += np.asarray(layer["bias"])
-    np.testing.assert_allclose(network.apply(variables, MAPS), expected, rtol=1e-4)
+    np.testing.assert_allclose(network.apply(variables, MAPS), expected, atol=1e-5)
 
 
 def test_hidden_layer_is_normalised_over_the_batch():
