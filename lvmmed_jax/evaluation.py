@@ -11,7 +11,7 @@ from lvmmed_jax import encoders, probes
 TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
 # this many pixels a side, and enlarged at most so much: cells of blur tell little
-_DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 2
+_DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
 _DENSE_UNIT = 32  # pixels; the stride of the deepest encoder
 _NUM_PICTURED = 6
 
