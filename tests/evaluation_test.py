@@ -153,6 +153,8 @@ def test_data_that_allows_no_probe_is_refused(encoder, changes, tasks, message):
     ("view_size", "longest", "expected"),
     [(64, 50, 160), (64, 300, 256), (224, 1024, 512), (64, 20, 64), (768, 2000, 768)],
 )
-def test_dense_probes_enlarge_small_images_at_most_threefold(view_size, longest, expected):
+def test_dense_probes_enlarge_small_images_at_most_threefold(
+    view_size, longest, expected
+):
     images = [np.zeros((10, longest), np.uint8)] * 3
     assert evaluation._dense_size(view_size, images) == expected

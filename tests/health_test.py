@@ -1,4 +1,4 @@
-"""The verdict on metrics made up, and on four short trainings."""
+"""The verdict on metrics made up, and on three short trainings."""
 
 import dataclasses
 
@@ -139,22 +139,22 @@ def compiled():
     return method, jax.jit(method.evaluate)
 
 
-def _train(compiled, images, *, rate=3e-3, change=lambda params: params):
+def _train(compiled, images, *, change=lambda params: params):
     """Up to 120 steps; the verdict at the first that is not healthy, or at the end."""
     method, evaluate = compiled
     mesh = sharding.make_mesh(1)
-    tx, schedule = step.make_optimizer(rate, (), 200)
+    tx, schedule = step.make_optimizer(3e-3, (), 200)
     now = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
     now = dataclasses.replace(now, params=change(now.params))
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
     generator = np.random.default_rng(0)
 
-    def batch():
-        chosen = images[generator.integers(0, len(images), 32)]
-        size = np.full((32, 2), images.shape[1], np.int32)
+    def batch(count=32):
+        chosen = images[generator.integers(0, len(images), count)]
+        size = np.full((count, 2), images.shape[1], np.int32)
         return sharding.put_batch({"image": chosen, "size": size}, mesh)
 
-    fixed, lines = batch(), []
+    fixed, lines = batch(128), []
     for index in range(121):
         if index % 40 == 0:
             found = evaluate(now.params, now.model_state, fixed, jax.random.key(1))
@@ -174,13 +174,6 @@ def test_training_on_a_brain_is_healthy(compiled, slices):
 def test_one_image_repeated_is_warned_of(compiled, slices):
     verdict = _train(compiled, np.repeat(slices[20:21], 2, axis=0))
     assert any(reason.startswith("not learning") for reason in verdict.reasons)
-
-
-def test_learning_rate_times_1000_is_warned_of(compiled, slices):
-    verdict = _train(compiled, slices, rate=3.0)
-    assert any(
-        reason.startswith(("collapsing", "diverged")) for reason in verdict.reasons
-    )
 
 
 def test_constant_encoder_is_warned_of(compiled, slices):
