@@ -33,6 +33,7 @@ _SIDES = ("train", "val", "test")
 _FOLDS = {"test": range(5), "val": range(5, 8), "train": range(8, 20)}
 _DUPLICATE = 0.97
 _THUMBNAIL = 32
+_PERCENTILES = intensity.rule_for(modality="MR", organ=None, hounsfield=False)
 _LABELLED_SLICES = 6  # of each hippocampus volume, evenly among those with a label
 
 
@@ -53,8 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     _hippocampus(data / "hippocampus", out)
     paths = _pictures(data / "bccd" / "images")
     for path, side in zip(paths, _sides(_duplicates(paths), None), strict=True):
-        if side != "test":
-            _link(path, out / "corpus" / side / "bccd" / path.name)
+        _to_corpus(path, out, side, f"bccd/{path.name}")
 
 
 def _classes(folder: pathlib.Path, out: pathlib.Path, *, grey: bool) -> None:
@@ -70,9 +70,8 @@ def _classes(folder: pathlib.Path, out: pathlib.Path, *, grey: bool) -> None:
             PIL.Image.open(path).convert("L").save(place)
         else:
             _link(path, place)
-        if side != "test":
-            below = f"{path.parent.name}_{place.name}"
-            _link(place.resolve(), out / "corpus" / side / folder.name / below)
+        below = f"{folder.name}/{path.parent.name}_{place.name}"
+        _to_corpus(place.resolve(), out, side, below)
     _tell(folder.name, sides)
 
 
@@ -83,8 +82,7 @@ def _nuclei(folder: pathlib.Path, out: pathlib.Path) -> None:
         for part in ("images", "labels"):
             original = folder / part / path.name
             _link(original, out / "nuclei" / side / part / path.name)
-        if side != "test":
-            _link(path, out / "corpus" / side / "nuclei" / path.name)
+        _to_corpus(path, out, side, f"nuclei/{path.name}")
     _tell("nuclei", sides)
 
 
@@ -107,12 +105,8 @@ def _hippocampus(folder: pathlib.Path, out: pathlib.Path) -> None:
                 name = f"{path.name.split('.')[0]}_{index}.png"
                 cut = nifti.cut(array, "axial", index)
                 PIL.Image.fromarray(cut).save(place / name)
-        if side != "test":
-            _link(path, out / "corpus" / side / "hippocampus" / path.name)
+        _to_corpus(path, out, side, f"hippocampus/{path.name}")
     _tell("hippocampus volumes", sides)
-
-
-_PERCENTILES = intensity.rule_for(modality="MR", organ=None, hounsfield=False)
 
 
 def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -141,6 +135,12 @@ def _sides(groups: np.ndarray, labels: Sequence[str] | None) -> list[str]:
     for fold, (_, members) in enumerate(folds.split(groups, labels, groups)):
         number[members] = fold
     return [next(side for side in _SIDES if n in _FOLDS[side]) for n in number]
+
+
+def _to_corpus(original: pathlib.Path, out: pathlib.Path, side: str, name: str) -> None:
+    """Gives a picture or volume to pre-training; test images never."""
+    if side != "test":
+        _link(original, out / "corpus" / side / name)
 
 
 def _link(original: pathlib.Path, place: pathlib.Path) -> None:

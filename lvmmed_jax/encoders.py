@@ -53,8 +53,7 @@ def load(model: str) -> Encoder:
     with checkpoint.Checkpoints(workdir) as checkpoints:
         config = configs.from_json(checkpoints.extra(step)["config"])
         saved = checkpoints.restore(_abstract_state(config), step)
-    params = {"params": saved.params["encoder"]}
-    return _encoder(config, {**params, "batch_stats": saved.model_state["batch_stats"]})
+    return _encoder(config, saved.params, saved.model_state)
 
 
 def run_config(model: str) -> configs.Config | None:
@@ -71,10 +70,7 @@ def random(config: configs.Config) -> Encoder:
     method = table.find(config.train.method).make_task(config, sharding.make_mesh(1))
     key = state.init_key(jax.random.key(config.train.seed))
     params, model_state = jax.jit(method.init)(key)
-    return _encoder(
-        config,
-        {"params": params["encoder"], "batch_stats": model_state["batch_stats"]},
-    )
+    return _encoder(config, params, model_state)
 
 
 def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
@@ -122,7 +118,8 @@ def _batches(images: np.ndarray, *, pad: bool) -> Iterator[jax.Array]:
         yield jnp.asarray(batch, jnp.float32) / 255
 
 
-def _encoder(config: configs.Config, variables: Any) -> Encoder:
+def _encoder(config: configs.Config, params: Any, model_state: Any) -> Encoder:
+    """The encoder alone of what a method holds."""
     network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
@@ -142,6 +139,10 @@ def _encoder(config: configs.Config, variables: Any) -> Encoder:
             lambda a, b: (b - kept * a) / (1 - kept), old, new["batch_stats"]
         )
 
+    variables = {
+        "params": params["encoder"],
+        "batch_stats": model_state["batch_stats"],
+    }
     return Encoder(apply, variables, config.views.size, batch_statistics)
 
 

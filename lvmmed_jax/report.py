@@ -79,12 +79,16 @@ def numbers(run: Run) -> dict[str, str]:
 
 def verdict(run: Run) -> health.Verdict:
     """Whether the run was healthy."""
-    return health.judge(run.metrics, round(1 / chance(run)))
+    return health.judge(run.metrics, _graph_size(run))
 
 
 def chance(run: Run) -> float:
     """Matching accuracy by chance, 1 / N."""
-    return 1 / run.config.get("matching", {}).get("graph_size", 16)
+    return 1 / _graph_size(run)
+
+
+def _graph_size(run: Run) -> int:
+    return run.config.get("matching", {}).get("graph_size", 16)
 
 
 def _last(run: Run, key: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from metric_lines import make_metrics
 
 from data_pipelines import mni
-from lvmmed_jax import config, health
+from lvmmed_jax import config_files, health
 from lvmmed_jax.methods import graph_matching
 from lvmmed_jax.train import sharding, state, step
 
@@ -109,18 +109,17 @@ def test_chance_follows_the_size_of_the_graph():
     assert health.judge(lines, graph_size=32).healthy
 
 
-TINY = config.Config(
-    data=config.Data(global_batch=32, num_workers=0),
-    views=config.Views(
-        size=32,
-        crop_area=(0.5, 1.0),
-        brightness=0.2,
-        contrast=0.2,
-        blur_sigma=(0.1, 1.0),
-    ),
-    model=config.Model(encoder="resnet8", width=8, projection_width=32),
-    matching=config.Matching(num_cells=3, num_starts=4, num_steps=48),
-    optimizer=config.Optimizer(learning_rate=3e-3, halve_at=()),
+TINY = config_files.load(
+    "quickstart",
+    {
+        "data.global_batch": 32,
+        "views.size": 32,
+        "model.width": 8,
+        "model.projection_width": 32,
+        "matching.num_cells": 3,
+        "matching.num_starts": 4,
+        "matching.num_steps": 48,
+    },
 )
 
 
