@@ -5,7 +5,7 @@
 
 Three programs take turns: the whole step; the same step with a plain loss on the
 embeddings instead of the matching; and the matching part alone (graphs, message
-passing, affinities, noise, both searches, loss, their gradient). Medians over rounds.
+passing, affinities, noise, search, proof, loss, their gradient). Medians over rounds.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import importlib.metadata
 import json
 import pathlib
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from benchmarks import turns
 from lvmmed_jax import config as configs
 from lvmmed_jax import config_files
 from lvmmed_jax.methods import graph_matching, two_views
@@ -50,15 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 def measure(config: configs.Config, rounds: int) -> dict:
     """Median seconds of the three programs, timed in turns."""
     mesh = sharding.make_mesh()
-    programs = _programs(config, mesh)
-    seconds = {name: [] for name in programs}
-    for index in range(rounds + 1):
-        for name, program in programs.items():
-            began = time.perf_counter()
-            jax.block_until_ready(program())
-            if index:  # the first compiles
-                seconds[name].append(time.perf_counter() - began)
-    median = {name: float(np.median(each)) for name, each in seconds.items()}
+    median = turns.medians(_programs(config, mesh), rounds)
     return {
         "step_seconds": median["whole"],
         "encoder_only_seconds": median["encoder"],

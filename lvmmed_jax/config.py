@@ -59,10 +59,13 @@ class Matching:
     alpha: float = 0.8  # weight of the global vertex affinity against the local
     num_cells: int = 20  # gamma, cell pairs kept of each kind; project
     symmetric: bool = False  # edges in both directions where one has k-NN; project
-    sigma: float = 1.0  # scale of the Gumbel noise
+    noise: str = "gumbel"  # or sum_of_gamma, margin, none: matching/perturbation.py
+    sigma: float = 1.0  # scale of the noise, or the margin
     sigma_edges: float | None = None  # of the noise on edges; None: sigma
     num_perturbations: int = 1  # noise samples a graph and step
-    interpolation: float = 80.0  # lambda of the gradient rule
+    rule: str = "imle"  # or fenchel_young, sinkhorn: the loss and its gradient
+    interpolation: float = 80.0  # lambda of rule imle
+    temperature: float = 0.1  # of rule sinkhorn; project
     num_starts: int | None = None  # of the tabu search; None: by N, see Solver
     num_steps: int | None = None
 
@@ -131,6 +134,11 @@ _OPTIONAL = {  # may be None, else this
     "matching.num_steps": int,
     "matching.sigma_edges": float,
 }
+_CHOICES = {
+    "model.dtype": ("float32", "bfloat16"),
+    "matching.noise": ("gumbel", "sum_of_gamma", "margin", "none"),
+    "matching.rule": ("imle", "fenchel_young", "sinkhorn"),
+}
 _SHARES = {
     "views.flip_probability",
     "views.jitter_probability",
@@ -148,6 +156,7 @@ _POSITIVE = {
     "views.crop_ratio",
     "views.blur_sigma",
     "matching.interpolation",
+    "matching.temperature",
     "simclr.temperature",
     "optimizer.learning_rate",
 }
@@ -220,8 +229,11 @@ def validate(config: Config) -> None:
             f"matching.num_neighbours={neighbours} must be below "
             f"matching.graph_size={size}"
         )
-    if config.model.dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"model.dtype={config.model.dtype!r}: float32 or bfloat16")
+    for name, known in _CHOICES.items():
+        section, key = name.split(".")
+        value = getattr(getattr(config, section), key)
+        if value not in known:
+            raise ValueError(f"{name}={value!r} must be one of {', '.join(known)}")
     if config.train.seed >= 2**31:
         raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 

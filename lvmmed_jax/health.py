@@ -1,5 +1,6 @@
 """Tells from its metrics whether training is healthy, and if not, why."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ MIN_RANK_FRACTION = 0.25
 MIN_STD = 0.1
 HIGH_AFFINITY = 0.9
 NEAR_CHANCE, MIN_RISE = 3.0, 0.05  # the first times chance
+MAX_GROWTH = 10.0
 
 TOO_SHORT = (
     f"too short to tell: embedding rank, spread or matching accuracy must have been "
@@ -64,6 +66,9 @@ def judge(metrics: Sequence[Mapping[str, Any]], graph_size: int = 16) -> Verdict
     * mean affinity of pairs of different images above 0.9 and higher than at first:
       random encoders have 0.63 to 0.76, a run that drifted and yet learned 0.85, runs
       at a learning rate of 3 mostly 0.90 to 0.96 from step 20 on.
+    * norm of the parameters above 10 times that of the evaluation before: runs that
+      learned grew by under a half in all; at a learning rate of 3 one step of Adam
+      makes it hundreds of times larger.
     * matching accuracy below 3 times chance that did not rise by 0.05 (one standard
       error of 128 images is 0.04) after 100 steps: runs that failed end at 0.05-0.16,
       an untrained encoder has 0.20-0.27, and one that learns about 0.4 at that step.
@@ -84,6 +89,7 @@ def judge(metrics: Sequence[Mapping[str, Any]], graph_size: int = 16) -> Verdict
         _low_rank(metrics),
         _no_spread(metrics),
         _alike(metrics),
+        _swept_away(metrics),
         _not_learning(metrics, 1 / graph_size),
     )
     reasons = tuple(filter(None, reasons))
@@ -120,6 +126,17 @@ def _alike(metrics: Sequence[Mapping[str, Any]]) -> str | None:
         f"collapsing: the affinity of different images is {last:.2f}, at first "
         f"{first:.2f}"
     )
+
+
+def _swept_away(metrics: Sequence[Mapping[str, Any]]) -> str | None:
+    norms = list(series(metrics, "parameter_norm").values())
+    for before, after in itertools.pairwise(norms):
+        if after > MAX_GROWTH * before:
+            return (
+                f"diverging: the norm of the parameters went from {before:.3g} to "
+                f"{after:.3g} between two evaluations; try a lower learning rate"
+            )
+    return None
 
 
 def _not_learning(metrics: Sequence[Mapping[str, Any]], chance: float) -> str | None:

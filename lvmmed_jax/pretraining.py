@@ -219,8 +219,8 @@ def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndar
 
 def _make_evaluate(method, batch):
     key = jax.random.key(_EVALUATION_SEED)
-    jitted = jax.jit(method.evaluate)
-    return lambda now: jitted(now.params, now.model_state, batch, key)
+    evaluate = step.make_evaluate(method.evaluate)
+    return lambda now: evaluate(now.params, now.model_state, batch, key)
 
 
 def _write_pictures(run: Run, last: state.TrainState) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import tiny_runs
 
-from benchmarks import shared_corpus, step
+from benchmarks import assignment, shared_corpus, step
 
 
 def test_step_tells_the_share_of_the_matching():
@@ -12,6 +12,12 @@ def test_step_tells_the_share_of_the_matching():
     assert 0 < found["matching_share"] < 1
     assert found["matching_share"] * found["step_seconds"] == found["matching_seconds"]
     assert found["encoder_only_seconds"] > 0
+
+
+def test_assignment_times_all_three_where_they_agree():
+    found = assignment.measure(4, rounds=1)
+    assert found.keys() == {"ours", "optax", "scipy"}
+    assert all(each > 0 for each in found.values())
 
 
 def test_near_duplicates_stand_on_one_side(tmp_path):

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lvmmed_jax import config
+from lvmmed_jax.matching import perturbation
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -111,3 +112,14 @@ def test_every_field_is_read_by_some_code():
         for field in dataclasses.fields(section.default):
             pattern = rf"\.{field.name}\b"
             assert any(re.search(pattern, text) for text in sources), field.name
+
+
+@pytest.mark.parametrize("name", ["matching.rule", "matching.noise", "model.dtype"])
+def test_a_choice_that_does_not_exist_names_those_that_do(name):
+    settings = config.override(config.Config(), {name: "other"})
+    with pytest.raises(ValueError, match=f"{name}='other' must be one of "):
+        config.validate(settings)
+
+
+def test_every_noise_of_the_perturbation_can_be_chosen():
+    assert config._CHOICES["matching.noise"] == perturbation.NOISES

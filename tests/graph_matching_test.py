@@ -25,6 +25,7 @@ GOLDEN = {  # jax 0.10.2 and 0.12.0.1 agree in six digits
     "embedding_rank": 8.092285,
     "embedding_std": 0.447972,
     "retrieval_accuracy": 0.03125,
+    "certified_share": 1.0,
 }
 
 
@@ -183,6 +184,44 @@ def test_loss_of_many_noise_samples_is_their_mean():
         ]
     assert 0 < np.std(losses[4]) < np.std(losses[1])
     np.testing.assert_allclose(np.mean(losses[4]), np.mean(losses[1]), atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("matching.rule", "fenchel_young"),
+        ("matching.rule", "sinkhorn"),
+        ("matching.noise", "sum_of_gamma"),
+        ("matching.noise", "margin"),
+        ("matching.noise", "none"),
+    ],
+)
+def test_each_rule_and_noise_trains_the_encoder(name, value):
+    settings = config.override(CONFIG, {name: value, "matching.sigma": 0.1})
+    mesh, method, first, _ = _start(8, settings)
+    batch = sharding.put_batch(_batch(), mesh)
+    gradient_fn = jax.jit(jax.value_and_grad(method.loss_fn, has_aux=True))
+    (loss, _), gradient = gradient_fn(
+        first.params, first.model_state, batch, jax.random.key(3)
+    )
+    assert loss > 0 and np.isfinite(loss)
+    for each in jax.tree.leaves(gradient):
+        assert np.all(np.isfinite(each))
+    assert optax.tree.norm(gradient["encoder"]) > 1e-4
+
+
+def test_loss_is_nan_where_an_affinity_is(eight):
+    """A permutation is always found: without this a broken encoder went unnoticed."""
+    mesh, _, first, run = eight
+    params = {
+        **first.params,
+        "projector": jax.tree.map(
+            lambda x: x.at[:1].set(jnp.nan), first.params["projector"]
+        ),
+    }
+    broken = dataclasses.replace(jax.tree.map(jnp.copy, first), params=params)
+    _, found = run(broken, sharding.put_batch(_batch(), mesh))
+    assert np.isnan(float(found["loss"]))
 
 
 @pytest.mark.slow

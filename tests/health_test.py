@@ -1,4 +1,4 @@
-"""The verdict on metrics made up, and on three short trainings."""
+"""The verdict on metrics made up, and on four short trainings."""
 
 import dataclasses
 
@@ -95,6 +95,14 @@ def test_loss_that_is_not_finite_is_named_with_its_step(value):
     )
 
 
+def test_parameters_that_are_swept_away_are_named():
+    lines = changed(
+        make_metrics(), parameter_norm=lambda value, done: value * 20 ** (done > 0.5)
+    )
+    verdict = health.judge(lines)
+    assert [reason.split(":")[0] for reason in verdict.reasons] == ["diverging"]
+
+
 def test_resumed_steps_count_once_and_the_later_line_wins():
     lines = [{"step": 0, "loss": 3.0}, {"step": 10, "loss": 9.0}]
     lines += [{"step": 20, "loss": 8.0}, {"step": 10, "loss": 2.0}]
@@ -109,6 +117,7 @@ def test_chance_follows_the_size_of_the_graph():
     assert health.judge(lines, graph_size=32).healthy
 
 
+RATE = 3e-3
 TINY = config_files.load(
     "quickstart",
     {
@@ -135,14 +144,14 @@ def slices():
 def compiled():
     mesh = sharding.make_mesh(1)
     method = graph_matching.make_task(TINY, mesh)
-    return method, jax.jit(method.evaluate)
+    return method, step.make_evaluate(method.evaluate)
 
 
-def _train(compiled, images, *, change=lambda params: params):
+def _train(compiled, images, *, change=lambda params: params, learning_rate=RATE):
     """Up to 120 steps; the verdict at the first that is not healthy, or at the end."""
     method, evaluate = compiled
     mesh = sharding.make_mesh(1)
-    tx, schedule = step.make_optimizer(3e-3, (), 200)
+    tx, schedule = step.make_optimizer(learning_rate, (), 200)
     now = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
     now = dataclasses.replace(now, params=change(now.params))
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
@@ -181,3 +190,8 @@ def test_constant_encoder_is_warned_of(compiled, slices):
 
     verdict = _train(compiled, slices, change=constant)
     assert any(reason.startswith("collapsing") for reason in verdict.reasons)
+
+
+def test_learning_rate_a_thousand_times_too_high_is_warned_of(compiled, slices):
+    verdict = _train(compiled, slices, learning_rate=1000 * RATE)
+    assert any(reason.startswith("diverging") for reason in verdict.reasons)

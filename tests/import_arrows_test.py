@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # part -> the parts of this project that it may import; the longest prefix counts
 ALLOWED = {
     "data_pipelines": {"data_pipelines"},
-    "configs": {"lvmmed_jax.config"},
+    "configs": {"lvmmed_jax.config", "lvmmed_jax.config_files"},
     "lvmmed_jax.config": set(),
     "lvmmed_jax.matching": {"lvmmed_jax.matching"},
     "lvmmed_jax.models": {"lvmmed_jax.models"},

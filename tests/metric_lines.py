@@ -26,6 +26,7 @@ def make_metrics(num_steps=300, seed=0):
                 "embedding_std": 0.53 + 0.4 * done,
                 "affinity_true": 0.95 - 0.1 * done,
                 "affinity_other": 0.72 - 0.7 * done,
+                "parameter_norm": 25 + 4 * done,
             }
         lines.append({key: float(value) for key, value in line.items()})
         lines[-1]["step"] = step

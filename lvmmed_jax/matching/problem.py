@@ -1,9 +1,13 @@
 """The matching problem of Eq. 4: arrays, objective, feasibility, pair table."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+_MAX_ENTRIES = 2**26  # of the pair tables that are in memory at once, 256 MiB
 
 
 class MatchingProblem(NamedTuple):
@@ -11,42 +15,104 @@ class MatchingProblem(NamedTuple):
 
     Attributes:
       vertex_affinity: c^v, [*G, N, N].
-      edge_affinity: c^e, [*G, E, E].
-      edges_s: [*G, E, 2], the edges (i, j) of the first graph; where i is j, padding
-        whose affinities are 0.
-      edges_t: [*G, E, 2], the edges (a, b) of the second graph.
+      edge_affinity: c^e, [*G, E, D]; E and D edges, mostly as many.
+      edges_s: [*G, E, 2], the edges (i, j) of the first graph, none twice; where i is
+        j, padding whose affinities do not count.
+      edges_t: [*G, D, 2], the edges (a, b) of the second graph.
     """
 
     vertex_affinity: Float[Array, "*G N N"]
-    edge_affinity: Float[Array, "*G E E"]
+    edge_affinity: Float[Array, "*G E D"]
     edges_s: Int[Array, "*G E 2"]
-    edges_t: Int[Array, "*G E 2"]
+    edges_t: Int[Array, "*G D 2"]
+
+
+class DenseProblem(NamedTuple):
+    """The same with an affinity for every two assignments; `dense_problem` makes it.
+
+    Attributes:
+      vertex_affinity: [*G, N, N].
+      pair_affinity: [*G, N, N, N, N], what i -> a and j -> b are worth together at
+        [i, a, j, b]; symmetric under (i, a) <-> (j, b), 0 where i = j or a = b.
+    """
+
+    vertex_affinity: Float[Array, "*G N N"]
+    pair_affinity: Float[Array, "*G N N N N"]
+
+
+AnyProblem = MatchingProblem | DenseProblem
+
+
+def dense_problem(
+    vertex_affinity: Float[Array, "*G N N"], pair_affinity: Float[Array, "*G N N N N"]
+) -> DenseProblem:
+    """A quadratic assignment problem in its general form.
+
+    Maximise sum_i c[i, v_i] + sum over ordered pairs of pair_affinity[i, v_i, j, v_j].
+    What stands at i = j and a = b belongs to c and is added there; at i = j or a = b
+    alone no permutation reaches it, and it is dropped.
+
+    >>> flow = distance = 1 - jnp.eye(2)
+    >>> pairs = -flow[:, None, :, None] * distance[None, :, None, :]
+    >>> problem = dense_problem(jnp.zeros((2, 2)), pairs)
+    >>> float(objective(problem, jnp.eye(2)))
+    -2.0
+    """
+    num_nodes = vertex_affinity.shape[-1]
+    nodes = jnp.arange(num_nodes)
+    own = pair_affinity[..., nodes[:, None], nodes[None], nodes[:, None], nodes[None]]
+    other = ~jnp.eye(num_nodes, dtype=bool)
+    counts = other[:, None, :, None] & other[None, :, None, :]
+    both = pair_affinity + jnp.moveaxis(pair_affinity, (-2, -1), (-4, -3))
+    return DenseProblem(
+        vertex_affinity + own,
+        jnp.where(jnp.broadcast_to(counts, both.shape), both, 0.0),
+    )
 
 
 def edge_matching(
     matching: Float[Array, "N N"],
     edges_s: Int[Array, "E 2"],
-    edges_t: Int[Array, "E 2"],
-) -> Float[Array, "E E"]:
+    edges_t: Int[Array, "D 2"],
+) -> Float[Array, "E D"]:
     """The edge indicators y[ij, ab] = v_ia * v_jb, directed as the edges are."""
     heads = matching[edges_s[:, 0]][:, edges_t[:, 0]]
     tails = matching[edges_s[:, 1]][:, edges_t[:, 1]]
-    return heads * tails
+    return jnp.where(real_edge_pairs(edges_s, edges_t), heads * tails, 0.0)
 
 
-def objective(
-    problem: MatchingProblem, matching: Float[Array, "N N"]
-) -> Float[Array, ""]:
+def real_edge_pairs(
+    edges_s: Int[Array, "E 2"], edges_t: Int[Array, "D 2"]
+) -> Bool[Array, "E D"]:
+    """Where both edges are edges: a self-loop is padding."""
+    exists_s, exists_t = (edges[:, 0] != edges[:, 1] for edges in (edges_s, edges_t))
+    return exists_s[:, None] & exists_t[None]
+
+
+def objective(problem: AnyProblem, matching: Float[Array, "N N"]) -> Float[Array, ""]:
     """The value of Eq. 4 for one problem and one matching.
+
+    Nan where any affinity of the problem is not finite, whether chosen or not.
 
     >>> edges = jnp.array([[0, 1]])
     >>> problem = MatchingProblem(jnp.eye(2), jnp.array([[3.0]]), edges, edges)
     >>> float(objective(problem, jnp.eye(2)))
     5.0
     """
-    chosen = edge_matching(matching, problem.edges_s, problem.edges_t)
-    vertices = jnp.sum(problem.vertex_affinity * matching)
-    return vertices + jnp.sum(problem.edge_affinity * chosen)
+    if isinstance(problem, MatchingProblem):
+        pairs = problem.edge_affinity
+        chosen = edge_matching(matching, problem.edges_s, problem.edges_t)
+        matters = real_edge_pairs(problem.edges_s, problem.edges_t)
+    else:
+        pairs = problem.pair_affinity
+        chosen = 0.5 * matching[:, :, None, None] * matching[None, None]
+        matters = True
+    finite = jnp.all(jnp.isfinite(problem.vertex_affinity))
+    finite &= jnp.all(jnp.isfinite(pairs) | ~jnp.asarray(matters))
+    value = jnp.sum(problem.vertex_affinity * matching) + jnp.sum(
+        jnp.where(chosen != 0, pairs * chosen, 0.0)
+    )
+    return jnp.where(finite, value, jnp.nan)
 
 
 def is_feasible(matching: Float[Array, "*G N N"]) -> Bool[Array, "*G"]:
@@ -57,26 +123,51 @@ def is_feasible(matching: Float[Array, "*G N N"]) -> Bool[Array, "*G"]:
     return binary & rows & columns
 
 
-def pair_table(problem: MatchingProblem) -> Float[Array, "N N N N"]:
+def pair_table(problem: AnyProblem) -> Float[Array, "N N N N"]:
     """What two assignments are worth together, edges of both directions summed.
 
     table[i, a, j, b] = c^e[ij, ab] + c^e[ji, ba], 0 where an edge is missing. It is
     symmetric under (i, a) <-> (j, b), and zero where i = j or a = b: the two facts on
     which the solver's swap deltas rest. Takes 4 * N^4 bytes, 256 KiB at N = 16.
     """
+    if isinstance(problem, DenseProblem):
+        return problem.pair_affinity
     num_nodes = problem.vertex_affinity.shape[-1]
-    num_edges = problem.edge_affinity.shape[-1]
     padded = jnp.pad(problem.edge_affinity, ((0, 1), (0, 1)))
-    number_s = _edge_numbers(problem.edges_s, num_nodes, num_edges)
-    number_t = _edge_numbers(problem.edges_t, num_nodes, num_edges)
+    number_s = _edge_numbers(problem.edges_s, num_nodes)
+    number_t = _edge_numbers(problem.edges_t, num_nodes)
     directed = padded[number_s][:, :, number_t]  # i j a b
     table = jnp.transpose(directed, (0, 2, 1, 3))  # i a j b
     return table + jnp.transpose(table, (2, 3, 0, 1))
 
 
-def _edge_numbers(
-    edges: Int[Array, "E 2"], num_nodes: int, num_edges: int
-) -> Int[Array, "N N"]:
-    """[i, j] -> the number of edge (i, j), or `num_edges` where there is none."""
+def _edge_numbers(edges: Int[Array, "E 2"], num_nodes: int) -> Int[Array, "N N"]:
+    """[i, j] -> the number of edge (i, j), or E where there is none."""
+    num_edges = len(edges)
+    exists = edges[:, 0] != edges[:, 1]
     numbers = jnp.full((num_nodes, num_nodes), num_edges)
-    return numbers.at[edges[:, 0], edges[:, 1]].set(jnp.arange(num_edges))
+    return numbers.at[edges[:, 0], edges[:, 1]].set(
+        jnp.where(exists, jnp.arange(num_edges), num_edges)
+    )
+
+
+def map_graphs(
+    function: Callable[..., Any], problem: AnyProblem, *arrays: Array
+) -> Any:
+    """`jax.vmap` over the graphs, in chunks whose pair tables fit into memory.
+
+    A table has N^4 entries: up to 1,024 graphs of 16 nodes are one chunk, 64 of 32
+    and 4 of 64.
+
+    Args:
+      function: (one problem, one entry of each array) -> pytree of arrays.
+      problem: arrays with one leading axis G.
+      *arrays: further arrays with that axis.
+    """
+    num_graphs, num_nodes = problem.vertex_affinity.shape[:2]
+    chunk = max(1, _MAX_ENTRIES // num_nodes**4)
+    if num_graphs <= chunk:
+        return jax.vmap(function)(problem, *arrays)
+    return jax.lax.map(
+        lambda entries: function(*entries), (problem, *arrays), batch_size=chunk
+    )

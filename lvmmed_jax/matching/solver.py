@@ -9,6 +9,7 @@ to run.
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -19,7 +20,6 @@ from jaxtyping import Array, Float, Int, UInt
 from lvmmed_jax.matching import problem as problems
 
 _START_SEED = 20231
-_MIN_TENURE, _TENURE_RANGE = 3, 8  # a pair stays tabu for 3 to 10 steps
 _ASPIRATION = 1e-6  # relative; a gain below it is rounding
 
 
@@ -47,23 +47,46 @@ class _Search(NamedTuple):
     best_targets: Int[Array, "N"]
 
 
+class Effort(NamedTuple):
+    """How long a search is."""
+
+    num_starts: int
+    num_steps: int
+    tenure: tuple[int, int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Solver:
     """Multi-start tabu search, called on a batch of problems.
 
+    N = 4 to 64. A solve takes 4 N^4 bytes a graph for the pair table, and about as much
+    again twice while that is built; more graphs than fit (see `problem.map_graphs`) are
+    solved in chunks.
+
     Attributes:
-      num_starts: fixed random permutations to start from; None: 16.
+      num_starts: fixed random permutations to start from; None: 16 up to N = 16, 64
+        above.
       num_steps: swaps from each start; None: 64 up to N = 8, 128 up to 16, N^2 / 2
         above.
+      tenure: for how many steps a pair that was left stays tabu, at least and at most;
+        None: 3 to 10 up to N = 16, 3 N / 16 to 21 N / 32 above.
     """
 
     num_starts: int | None = None
     num_steps: int | None = None
+    tenure: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        """Refuses what no search can run with."""
+        for name in ("num_starts", "num_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; at least 1 is needed")
+        if self.tenure is not None and not 0 < self.tenure[0] <= self.tenure[1]:
+            raise ValueError(f"tenure is {self.tenure}: two rising numbers from 1 on")
 
     def __call__(
-        self,
-        problem: problems.MatchingProblem,
-        starts: Int[Array, "G K N"] | None = None,
+        self, problem: problems.AnyProblem, starts: Int[Array, "G K N"] | None = None
     ) -> Solution:
         """Solves G problems at once.
 
@@ -74,26 +97,53 @@ class Solver:
 
         Returns:
           The best matching that any start met, with its objective. The value is exact:
-          it is recomputed from the affinities.
-        """
-        num_nodes = problem.vertex_affinity.shape[-1]
-        own = _fixed_starts(
-            num_nodes, 16 if self.num_starts is None else self.num_starts
-        )
-        # zeros of a problem array: under shard_map, starts vary over devices as it does
-        zeros = jnp.zeros_like(problem.vertex_affinity[:, :1], dtype=own.dtype)
-        lanes = own[None] + zeros
-        if starts is not None:
-            lanes = jnp.concatenate([starts.astype(lanes.dtype), lanes], axis=1)
-        matching = jax.vmap(_solve, (0, 0, None))(
-            problem, lanes, self._steps(num_nodes)
-        )
-        return Solution(matching, jax.vmap(problems.objective)(problem, matching))
+          it is recomputed from the affinities. Where they are not all finite, the
+          matching is a permutation still and the objective nan.
 
-    def _steps(self, num_nodes: int) -> int:
-        if self.num_steps is not None:
-            return self.num_steps
-        return 64 if num_nodes <= 8 else max(128, num_nodes**2 // 2)
+        Raises:
+          ValueError: the problem has no axis of graphs.
+        """
+        if problem.vertex_affinity.ndim != 3:
+            raise ValueError(
+                f"vertex_affinity has shape {problem.vertex_affinity.shape}; a batch "
+                "of problems, [G, N, N], is needed: add an axis to one problem"
+            )
+        return _solve_all(
+            problem, starts, self.effort(problem.vertex_affinity.shape[-1])
+        )
+
+    def effort(self, num_nodes: int) -> Effort:
+        """What this solver does on graphs of `num_nodes` nodes.
+
+        >>> Solver().effort(16)
+        Effort(num_starts=16, num_steps=128, tenure=(3, 10))
+        """
+        small = num_nodes <= 16
+        num_steps = 64 if num_nodes <= 8 else 128 if small else num_nodes**2 // 2
+        tenure = (3, 10) if small else (3 * num_nodes // 16, 21 * num_nodes // 32)
+        return Effort(
+            self.num_starts or (16 if small else 64),
+            self.num_steps or num_steps,
+            self.tenure or tenure,
+        )
+
+
+@functools.partial(jax.jit, static_argnames="effort")
+def _solve_all(
+    problem: problems.AnyProblem, starts: Int[Array, "G K N"] | None, effort: Effort
+) -> Solution:
+    own = _fixed_starts(problem.vertex_affinity.shape[-1], effort.num_starts)
+    # zeros of a problem array: under shard_map, starts vary over devices as it does
+    zeros = jnp.zeros_like(problem.vertex_affinity[:, :1], dtype=own.dtype)
+    lanes = own[None] + zeros
+    if starts is not None:
+        lanes = jnp.concatenate([starts.astype(lanes.dtype), lanes], axis=1)
+
+    def solve(one: problems.AnyProblem, lanes: Int[Array, "S N"]) -> Solution:
+        matching = _solve(one, lanes, effort)
+        return Solution(matching, problems.objective(one, matching))
+
+    return problems.map_graphs(solve, problem, lanes)
 
 
 def _fixed_starts(num_nodes: int, num_starts: int) -> np.ndarray:
@@ -112,7 +162,7 @@ def _fixed_starts(num_nodes: int, num_starts: int) -> np.ndarray:
 
 
 def _solve(
-    problem: problems.MatchingProblem, starts: Int[Array, "S N"], num_steps: int
+    problem: problems.AnyProblem, starts: Int[Array, "S N"], effort: Effort
 ) -> Float[Array, "N N"]:
     """The best permutation matrix met from any start, for one problem."""
     table = problems.pair_table(problem)
@@ -121,9 +171,12 @@ def _solve(
     search = jax.vmap(lambda start: _begin(costs, table, start))(starts)
 
     def body(step: Int[Array, ""], search: _Search) -> _Search:
-        return jax.vmap(lambda lane, one: _step(table, step, lane, one))(lanes, search)
+        tenures = _tenures(step, lanes, effort.tenure)
+        return jax.vmap(lambda until, one: _step(table, step, until, one))(
+            step + tenures, search
+        )
 
-    search = jax.lax.fori_loop(0, num_steps, body, search)
+    search = jax.lax.fori_loop(0, effort.num_steps, body, search)
     values = jax.vmap(lambda targets: _value(costs, table, targets))(
         search.best_targets
     )
@@ -170,7 +223,7 @@ def _swap_deltas(
 def _step(
     table: Float[Array, "N N N N"],
     step: Int[Array, ""],
-    lane: UInt[Array, ""],
+    tabu_until: Int[Array, ""],
     search: _Search,
 ) -> _Search:
     """One swap: the best allowed one; where nothing is allowed, nothing changes."""
@@ -186,7 +239,7 @@ def _step(
     order = nodes[:, None] * num_nodes + nodes[None]
     chosen = jnp.min(jnp.where(allowed & (deltas == best), order, num_nodes**2))
     moved = _swap(
-        table, step, lane, search, chosen // num_nodes, chosen % num_nodes, best
+        table, tabu_until, search, chosen // num_nodes, chosen % num_nodes, best
     )
     return jax.tree.map(
         lambda new, old: jnp.where(chosen < num_nodes**2, new, old), moved, search
@@ -195,8 +248,7 @@ def _step(
 
 def _swap(
     table: Float[Array, "N N N N"],
-    step: Int[Array, ""],
-    lane: UInt[Array, ""],
+    tabu_until: Int[Array, ""],
     search: _Search,
     i: Int[Array, ""],
     j: Int[Array, ""],
@@ -226,7 +278,7 @@ def _swap(
     cross = jnp.where(column_i, cross_i.T, jnp.where(column_j, cross_j.T, cross))
     # node i may not soon get back the target that now belongs to j, nor j that of i
     left = (row_i & column_j) | (row_j & column_i)
-    tabu = jnp.where(left, step + _tenure(step, lane), swap_columns(search.tabu))
+    tabu = jnp.where(left, tabu_until, swap_columns(search.tabu))
 
     value = search.value + delta
     better = value > search.best_value
@@ -241,9 +293,12 @@ def _swap(
     )
 
 
-def _tenure(step: Int[Array, ""], lane: UInt[Array, ""]) -> Int[Array, ""]:
-    """How long a pair stays tabu: 3 to 10 steps by an integer hash, no random key."""
-    mixed = step.astype(jnp.uint32) * jnp.uint32(2654435761) + lane * jnp.uint32(40503)
+def _tenures(
+    step: Int[Array, ""], lanes: UInt[Array, "S"], tenure: tuple[int, int]
+) -> Int[Array, "S"]:
+    """How long a pair stays tabu: an integer hash of step and start, no random key."""
+    low, high = tenure
+    mixed = step.astype(jnp.uint32) * jnp.uint32(2654435761) + lanes * jnp.uint32(40503)
     mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2246822519)
     mixed ^= mixed >> 13
-    return _MIN_TENURE + (mixed % jnp.uint32(_TENURE_RANGE)).astype(jnp.int32)
+    return low + (mixed % jnp.uint32(high - low + 1)).astype(jnp.int32)

@@ -13,7 +13,16 @@ from jax.sharding import Mesh, PartitionSpec
 
 from lvmmed_jax import config as configs
 from lvmmed_jax import metrics
-from lvmmed_jax.matching import affinity, graphs, imle, problem, solver
+from lvmmed_jax.matching import (
+    affinity,
+    certificate,
+    graphs,
+    imle,
+    perturbation,
+    problem,
+    relaxation,
+    solver,
+)
 from lvmmed_jax.methods import two_views
 from lvmmed_jax.models import message_passing
 from lvmmed_jax.train import sharding, task
@@ -49,7 +58,9 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
 
     def evaluate(params, model_state, batch, key):
         pair, _ = forward(params, model_state, batch, key)
-        found = jax.tree.map(jnp.mean, measure(connect(params, pair)))
+        connected = connect(params, pair)
+        keys = _graph_keys(key, connected.graphs_s.nodes.shape[0])
+        found = jax.tree.map(jnp.mean, measure(connected, keys))
         size = config.matching.graph_size
         return found | two_views.embedding_metrics(pair.embedding, size)
 
@@ -145,21 +156,23 @@ def _make_match(settings: configs.Matching, mesh: Mesh):
 
     A graph's loss is the mean over `num_perturbations` samples of the noise.
     """
-    search = solver.Solver(settings.num_starts, settings.num_steps)
+    loss_of = _make_rule(settings)
     num_samples = settings.num_perturbations
-    sigmas = settings.sigma, settings.sigma_edges
 
     def match(forward: Forward, keys):
         clean = _problems(settings, forward)
         keys = jax.vmap(lambda key: jax.random.split(key, num_samples))(keys)
         noisy = jax.vmap(
-            lambda one, keys: jax.vmap(lambda key: imle.perturb(one, key, *sigmas))(
-                keys
-            )
+            lambda one, keys: jax.vmap(lambda key: _perturb(settings, one, key))(keys)
         )(clean, keys)
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), noisy)  # G*samples
-        matching, _ = imle.match(search, flat, settings.interpolation)
-        terms = _compare(matching)
+        loss, matching = loss_of(flat)
+        value = jax.vmap(problem.objective)(*jax.lax.stop_gradient((flat, matching)))
+        terms = {
+            # a matching is one whatever it was made of: the loss says where not
+            "loss": jnp.where(jnp.isfinite(value), loss, jnp.nan),
+            "matching_accuracy": metrics.matching_accuracy(matching, _true(matching)),
+        }
         return jax.tree.map(
             lambda x: jnp.mean(x.reshape(-1, num_samples), axis=1), terms
         )
@@ -167,30 +180,75 @@ def _make_match(settings: configs.Matching, mesh: Mesh):
     return _over_graphs(match, mesh)
 
 
-def _make_measure(settings: configs.Matching, mesh: Mesh):
-    """The noise-free problems, solved: Forward -> metrics, a value a graph."""
-    search = solver.Solver(settings.num_starts, settings.num_steps)
+def _make_rule(settings: configs.Matching):
+    """The loss of `settings.rule`: problems [G] -> (loss [G], matching [G, N, N]).
 
-    def measure(forward: Forward):
+    The matching of rule "sinkhorn" is soft.
+
+    Raises:
+      ValueError: no such rule.
+    """
+    search = _solver(settings)
+
+    def by_imle(problems):
+        matching, _ = imle.match(search, problems, settings.interpolation)
+        return imle.hamming_loss(matching, _true(matching)), matching
+
+    def by_fenchel_young(problems):
+        matching = search(jax.lax.stop_gradient(problems)).matching
+        return imle.fenchel_young_loss(problems, matching, _true(matching)), matching
+
+    def by_sinkhorn(problems):
+        soft = relaxation.soft_match(problems, settings.temperature)
+        return imle.hamming_loss(soft, _true(soft)), soft
+
+    rules = {
+        "imle": by_imle,
+        "fenchel_young": by_fenchel_young,
+        "sinkhorn": by_sinkhorn,
+    }
+    return rules[settings.rule]
+
+
+def _solver(settings: configs.Matching) -> solver.Solver:
+    return solver.Solver(settings.num_starts, settings.num_steps)
+
+
+def _perturb(settings: configs.Matching, one: problem.MatchingProblem, key):
+    return perturbation.perturb(
+        one, key, settings.sigma, settings.sigma_edges, settings.noise
+    )
+
+
+def _true(matching):
+    """The target matching: image i with its own other view."""
+    return jnp.broadcast_to(jnp.eye(matching.shape[-1]), matching.shape)
+
+
+def _make_measure(settings: configs.Matching, mesh: Mesh):
+    """The noise-free problems, solved: (Forward, keys [G]) -> metrics, [G] each.
+
+    The share that is certified is that of problems with noise, as in training.
+    """
+    search = _solver(settings)
+
+    def measure(forward: Forward, keys):
         problems = _problems(settings, forward)
-        terms = _compare(search(problems).matching)
+        matching = search(problems).matching
         true, other = jax.vmap(affinity.mean_affinities)(problems.vertex_affinity)
+        noisy = jax.vmap(lambda one, key: _perturb(settings, one, key))(problems, keys)
+        needed = certificate.needed_interpolation(
+            noisy, jnp.argmax(_true(matching), axis=-1)
+        )
         return {
-            "loss_no_noise": terms["loss"],
-            "matching_accuracy": terms["matching_accuracy"],
+            "loss_no_noise": imle.hamming_loss(matching, _true(matching)),
+            "matching_accuracy": metrics.matching_accuracy(matching, _true(matching)),
+            "certified_share": (needed <= settings.interpolation).astype(jnp.float32),
             "affinity_true": true,
             "affinity_other": other,
         }
 
     return _over_graphs(measure, mesh)
-
-
-def _compare(matching):
-    target = jnp.broadcast_to(jnp.eye(matching.shape[-1]), matching.shape)
-    return {
-        "loss": imle.hamming_loss(matching, target),
-        "matching_accuracy": metrics.matching_accuracy(matching, target),
-    }
 
 
 def _over_graphs(function, mesh):
@@ -235,7 +293,7 @@ def make_pictures(config: configs.Config, mesh: Mesh):
     """
     networks = two_views.make_networks(config.model)
     connect = _make_connect(config, mesh)
-    search = solver.Solver(config.matching.num_starts, config.matching.num_steps)
+    search = _solver(config.matching)
 
     def pictures(params, model_state, batch, key):
         pair, _ = two_views.forward(networks, config, params, model_state, batch, key)

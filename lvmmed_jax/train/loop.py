@@ -113,7 +113,6 @@ class _Log:
         now, metrics = self._pending
         self._pending = None
         values = {name: float(x) for name, x in jax.device_get(metrics).items()}
-        # the Hamming loss is finite for any matching: only the gradient shows a NaN
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(values[name]):
                 raise NonFiniteError(

@@ -68,3 +68,16 @@ def make_train_step(
         out_shardings=(same, same),
         donate_argnums=0,
     )
+
+
+def make_evaluate(evaluate: Callable[..., task.Metrics]) -> Callable[..., task.Metrics]:
+    """Builds the jitted (params, model_state, batch, key) -> metrics of a method.
+
+    Adds `parameter_norm`, the L2 norm of all parameters.
+    """
+
+    def measure(params, model_state, batch, key):
+        found = evaluate(params, model_state, batch, key)
+        return {**found, "parameter_norm": optax.tree.norm(params)}
+
+    return jax.jit(measure)
