@@ -126,3 +126,11 @@ def test_padding_of_a_symmetric_graph_has_no_affinity():
     padding = np.asarray(graph.senders) == np.asarray(graph.receivers)
     found = np.asarray(affinity.edge_affinity(graph, graph))
     assert padding.any() and not found[padding].any() and not found[:, padding].any()
+
+
+def test_nan_is_not_taken_for_a_zero_vector():
+    """Else a broken encoder has affinities of 0, and looks like one of equal images."""
+    nodes = jnp.eye(3).at[1, 1].set(jnp.nan)
+    found = affinity.cosine(nodes, jnp.eye(3))
+    assert np.all(np.isnan(found[1]))
+    np.testing.assert_array_equal(found[::2], np.eye(3)[::2])

@@ -15,10 +15,13 @@ _TINY_NORM = 1e-6  # shorter vectors have cosine 0 with everything, and no gradi
 
 
 def normalise(vectors: Float[Array, "*B F"]) -> Float[Array, "*B F"]:
-    """Vectors of length one; (nearly) zero ones become zero, with a finite gradient."""
+    """Vectors of length one; (nearly) zero ones become zero, with a finite gradient.
+
+    Nan stays nan: a broken encoder must not look like one whose images are alike.
+    """
     squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
     length = jnp.sqrt(jnp.maximum(squares, _TINY_NORM**2))
-    return jnp.where(squares > _TINY_NORM**2, vectors / length, 0.0)
+    return jnp.where(squares <= _TINY_NORM**2, 0.0, vectors / length)
 
 
 def cosine(a: Float[Array, "N F"], b: Float[Array, "M F"]) -> Float[Array, "N M"]:

@@ -59,9 +59,10 @@ class Effort(NamedTuple):
 class Solver:
     """Multi-start tabu search, called on a batch of problems.
 
-    N = 4 to 64. A solve takes 4 N^4 bytes a graph for the pair table, and about as much
-    again twice while that is built; more graphs than fit (see `problem.map_graphs`) are
-    solved in chunks.
+    Meant for N = 4 to 64. A solve needs about 8 N^4 bytes a graph, 0.5 MiB at N = 16,
+    13 at 32 and 131 at 64 (the compiled program's temporaries on a CPU), and a gradient
+    through `imle.match` no more; many graphs are solved in chunks of 512 MiB, see
+    `problem.map_graphs`.
 
     Attributes:
       num_starts: fixed random permutations to start from; None: 16 up to N = 16, 64
