@@ -117,6 +117,9 @@ def test_a_problem_alone_and_in_a_batch_have_one_solution_bit_for_bit():
         alone = solve(jax.tree.map(lambda x, i=index: x[i : i + 1], problems))
         np.testing.assert_array_equal(alone.matching[0], together.matching[index])
     np.testing.assert_array_equal(together.objective, solve(problems).objective)
+    pairs = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), problems)
+    mapped = jax.vmap(solve)(pairs).matching
+    np.testing.assert_array_equal(mapped.reshape(4, 16, 16), together.matching)
 
 
 def test_chunks_of_graphs_are_solved_as_one_batch(monkeypatch):
@@ -201,3 +204,14 @@ def test_smallest_graphs_and_all_neighbours(neighbours):
         for index in range(8)
     ]
     np.testing.assert_allclose(found, best, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [33, 64])
+def test_large_graphs_are_searched_too(size):
+    problems = instances.make(13, 1, size, "middle")
+    starts = jnp.asarray(solver._fixed_starts(size, 2))[None]
+    found = solver.Solver(num_starts=1, num_steps=30)(problems, starts)
+    assert np.all(problem.is_feasible(found.matching))
+    value = jax.vmap(problem.objective, (None, 0))
+    begun = value(instances.one(problems, 0), jax.nn.one_hot(starts[0], size))
+    assert float(found.objective[0]) > float(jnp.max(begun)) + 10

@@ -227,24 +227,22 @@ def _step(
     tabu_until: Int[Array, ""],
     search: _Search,
 ) -> _Search:
-    """One swap: the best allowed one; where nothing is allowed, nothing changes."""
-    num_nodes = search.targets.size
+    """One swap: the best allowed one, of equal ones the first; none if none is."""
     deltas = _swap_deltas(search.marginal, search.cross)
     needed = search.best_value + _ASPIRATION * (1 + jnp.abs(search.best_value))
     free = jnp.maximum(search.tabu, search.tabu.T) <= step
+    nodes = jnp.arange(search.targets.size)
     allowed = free | (search.value + deltas > needed)
-    nodes = jnp.arange(num_nodes)
     allowed &= nodes[:, None] > nodes[None]
     deltas = jnp.where(allowed, deltas, -jnp.inf)
-    best = jnp.max(deltas)
-    order = nodes[:, None] * num_nodes + nodes[None]
-    chosen = jnp.min(jnp.where(allowed & (deltas == best), order, num_nodes**2))
-    moved = _swap(
-        table, tabu_until, search, chosen // num_nodes, chosen % num_nodes, best
-    )
-    return jax.tree.map(
-        lambda new, old: jnp.where(chosen < num_nodes**2, new, old), moved, search
-    )
+    # one pass over all pairs: the best of each row, then its place among a few
+    rows = jnp.max(deltas, axis=1)
+    best = jnp.max(rows)
+    i = jnp.min(jnp.where(rows == best, nodes, nodes[-1]))
+    j = jnp.min(jnp.where(deltas[i] == best, nodes, nodes[-1]))
+    found = best > -jnp.inf  # not so for nan
+    i, j, best = (jnp.where(found, x, jnp.zeros_like(x)) for x in (i, j, best))
+    return _swap(table, tabu_until, search, i, j, best)
 
 
 def _swap(
@@ -255,7 +253,7 @@ def _swap(
     j: Int[Array, ""],
     delta: Float[Array, ""],
 ) -> _Search:
-    """Nodes i and j exchange targets; the tables follow in O(N^2)."""
+    """Nodes i and j exchange targets; the tables follow in O(N^2). i = j is no swap."""
     nodes = jnp.arange(search.targets.size)
     old_i, old_j = search.targets[i], search.targets[j]
     targets = jnp.where(nodes == j, old_i, search.targets)
