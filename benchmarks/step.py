@@ -1,6 +1,7 @@
 """How long a training step takes, and how much of it is the matching.
 
     python benchmarks/step.py                       the paper's ResNet-50, 224 pixels
+    python benchmarks/step.py --quick               ResNet-18, 96 pixels
     python benchmarks/step.py --config shared_corpus
 
 Three programs take turns: the whole step; the same step with a plain loss on the
@@ -28,17 +29,25 @@ from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import sharding, state, step
 
 
+_DEFAULT = "lvmmed_resnet50"
+_QUICK = {"model.encoder": "resnet18", "views.size": 96}
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measures, prints a table, and with --json one object on the last line."""
     options = _parse(argv)
-    rounds = 5 if options.quick else 15
-    config = config_files.load(options.config, {})
-    batch = options.batch or (16 if config.views.size > 96 else 64)
-    config = configs.override(
-        config, {"data.global_batch": batch, "train.num_evaluation_images": batch}
-    )
+    rounds = 3 if options.quick else 15
+    small = _QUICK if options.quick and options.config == _DEFAULT else {}
+    config = config_files.load(options.config, small)
+    batch = options.batch or (16 if config.views.size > 64 else 64)
+    settings = {"data.global_batch": batch, "train.num_evaluation_images": batch}
+    if jax.default_backend() == "cpu":
+        settings["model.dtype"] = "float32"  # a CPU only emulates bfloat16
+    config = configs.override(config, settings)
     found = measure(config, rounds)
-    found["network"] = f"{config.model.encoder}, width {config.model.width}"
+    found["network"] = (
+        f"{config.model.encoder}, width {config.model.width}, {config.model.dtype}"
+    )
     print(f"{found['network']}, {config.views.size} px, {batch} images a step")
     for name in ("step", "encoder_only", "matching"):
         print(f"  {name:<13} {found[f'{name}_seconds'] * 1e3:9.1f} ms")
@@ -122,9 +131,11 @@ def _parse(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", default="lvmmed_resnet50", help="name or file")
+    parser.add_argument("--config", default=_DEFAULT, help="name or file")
     parser.add_argument("--batch", type=int, help="images; default 16, 64 when small")
-    parser.add_argument("--quick", action="store_true", help="5 rounds, not 15")
+    parser.add_argument(
+        "--quick", action="store_true", help="3 rounds; small by default"
+    )
     parser.add_argument("--json", action="store_true", help="one object, last line")
     return parser.parse_args(argv)
 

@@ -107,12 +107,12 @@ def test_signal_saves_and_says_how_to_go_on(shards, tmp_path, signum, code):
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not metrics.exists() or metrics.read_text().count('"loss"') < 3:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signum)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == code
     assert "the same command goes on from there" in errors.splitlines()[-1]
     with checkpoint.Checkpoints(tmp_path / "run") as checkpoints:
@@ -124,4 +124,4 @@ def test_loss_that_is_no_number_stops_with_the_step(shards, tmp_path, capsys):
     words += ["--workdir", str(tmp_path / "run"), "--optimizer.learning_rate=1e30"]
     assert command_line.main(words) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"gradient_norm of step \d is (nan|inf)", last)
+    assert re.search(r"(loss|gradient_norm) of step \d is (nan|inf)", last)
