@@ -28,7 +28,6 @@ from lvmmed_jax import config_files
 from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import sharding, state, step
 
-
 _DEFAULT = "lvmmed_resnet50"
 _QUICK = {"model.encoder": "resnet18", "views.size": 96}
 
