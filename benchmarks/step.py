@@ -58,6 +58,9 @@ def main(argv: list[str] | None = None) -> None:
 def measure(config: configs.Config, rounds: int) -> dict:
     """Median seconds of the three programs, timed in turns."""
     mesh = sharding.make_mesh()
+    sharding.check_batch(
+        "--batch", config.data.global_batch, config.matching.graph_size, mesh.size
+    )
     median = turns.medians(_programs(config, mesh), rounds)
     return {
         "step_seconds": median["whole"],
@@ -100,20 +103,19 @@ def _programs(config, mesh) -> dict:
     pair, _ = jax.jit(forward)(first.params, first.model_state, batch, key)
     loss_of = graph_matching.make_loss(config, mesh)
 
-    def matching(params, embedding, feature_map):
-        loss, _ = loss_of(
-            {**first.params, "message_passing": params},
-            pair._replace(embedding=embedding, feature_map=feature_map),
-            key,
-        )
+    # all of it is an argument: a constant could be computed when it is compiled
+    def matching(trained, params, pair, key):
+        layers, embedding, feature_map = trained
+        pair = pair._replace(embedding=embedding, feature_map=feature_map)
+        loss, _ = loss_of({**params, "message_passing": layers}, pair, key)
         return loss
 
-    gradient = jax.jit(jax.value_and_grad(matching, argnums=(0, 1, 2)))
-    inputs = first.params["message_passing"], pair.embedding, pair.feature_map
+    gradient = jax.jit(jax.value_and_grad(matching))
+    trained = first.params["message_passing"], pair.embedding, pair.feature_map
     return {
         "whole": stepper(method.loss_fn),
         "encoder": stepper(plain_loss),
-        "matching": lambda: gradient(*inputs),
+        "matching": lambda: gradient(trained, first.params, pair, key),
     }
 
 

@@ -5,6 +5,7 @@ import hmac
 import os
 import pathlib
 import secrets
+import tempfile
 
 _NUM_BYTES = 32
 
@@ -51,10 +52,14 @@ def fingerprint(salt: bytes) -> str:
 
 
 def _make(path):
+    """Whole at once, so that of two processes both get the salt of the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     salt = secrets.token_bytes(_NUM_BYTES)
-    with os.fdopen(
-        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w"
-    ) as f:
-        f.write(salt.hex() + "\n")
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
+        file.write(salt.hex() + "\n")
+        file.flush()
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            return load(path)
     return salt

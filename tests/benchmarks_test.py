@@ -2,6 +2,7 @@
 
 import numpy as np
 import PIL.Image
+import pytest
 import tiny_runs
 
 from benchmarks import assignment, shared_corpus, step
@@ -9,9 +10,10 @@ from benchmarks import assignment, shared_corpus, step
 
 def test_step_tells_the_share_of_the_matching():
     found = step.measure(tiny_runs.CONFIG, rounds=1)
-    assert 0 < found["matching_share"] < 1
-    assert found["matching_share"] * found["step_seconds"] == found["matching_seconds"]
-    assert found["encoder_only_seconds"] > 0
+    # one round of each on a busy machine: no order of them is sure
+    share = found["matching_seconds"] / found["step_seconds"]
+    assert found["matching_share"] == pytest.approx(share)
+    assert min(share, found["encoder_only_seconds"]) > 0
 
 
 def test_assignment_times_all_three_where_they_agree():

@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lvmmed_tests_")
 # with a limit jax locks the cache: without, a worker may read what another half wrote
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(8 * 2**30)
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lvmmed_tests_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax

@@ -144,25 +144,34 @@ def test_identical_images_cannot_be_told_apart(eight):
     assert found["matching_accuracy"] < 0.6
 
 
-def test_paper_form_has_no_skip():
-    settings = dataclasses.replace(
-        CONFIG, model=dataclasses.replace(CONFIG.model, skip=False)
+def _after_the_encoder(settings):
+    """The loss of embeddings at random, everything before them left out."""
+    mesh = sharding.make_mesh(1)
+    params, _ = graph_matching.make_task(settings, mesh).init(jax.random.key(0))
+    keys = jax.random.split(jax.random.key(1), 3)
+    pair = two_views.Forward(
+        views=None,
+        locations=jax.random.uniform(keys[0], (8, 2, 2, 2, 2)),
+        feature_map=jax.random.normal(keys[1], (8, 2, 2, 2, 6)),
+        embedding=jax.random.normal(keys[2], (8, 2, 16)),
     )
-    mesh, method, first, _ = _start(8, settings)
-    batch = sharding.put_batch(_batch(), mesh)
-    (_, (_, _)), gradient = jax.jit(jax.value_and_grad(method.loss_fn, has_aux=True))(
-        # without weights nothing comes through message passing but what a skip adds
-        {
-            **first.params,
-            "message_passing": jax.tree.map(
-                jnp.zeros_like, first.params["message_passing"]
-            ),
-        },
-        first.model_state,
-        batch,
-        jax.random.key(0),
-    )
-    assert optax.tree.norm(gradient["projector"]) == 0
+    loss_of = graph_matching.make_loss(settings, mesh)
+
+    def loss_fn(embedding, params, key):
+        loss, _ = loss_of(params, pair._replace(embedding=embedding), key)
+        return loss
+
+    return jax.jit(jax.value_and_grad(loss_fn)), pair.embedding, params
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_paper_form_has_no_skip(skip):
+    """Without weights nothing comes through message passing but what a skip adds."""
+    settings = config.override(CONFIG, {"model.skip": skip, "matching.alpha": 1.0})
+    loss_fn, embedding, params = _after_the_encoder(settings)
+    params["message_passing"] = jax.tree.map(jnp.zeros_like, params["message_passing"])
+    _, gradient = loss_fn(embedding, params, jax.random.key(0))
+    assert np.any(np.asarray(gradient) != 0) == skip
 
 
 def test_unknown_encoder_names_the_known():
@@ -175,15 +184,13 @@ def test_loss_of_many_noise_samples_is_their_mean():
     losses = {}
     for count in (1, 4):
         settings = config.override(CONFIG, {"matching.num_perturbations": count})
-        mesh, method, first, _ = _start(1, settings)
-        batch = sharding.put_batch(_batch(), mesh)
-        loss_fn = jax.jit(method.loss_fn)
+        loss_fn, embedding, params = _after_the_encoder(settings)
         losses[count] = [
-            float(loss_fn(first.params, first.model_state, batch, key)[0])
-            for key in jax.random.split(jax.random.key(0), 8)
+            float(loss_fn(embedding, params, key)[0])
+            for key in jax.random.split(jax.random.key(0), 32)
         ]
     assert 0 < np.std(losses[4]) < np.std(losses[1])
-    np.testing.assert_allclose(np.mean(losses[4]), np.mean(losses[1]), atol=0.5)
+    np.testing.assert_allclose(np.mean(losses[4]), np.mean(losses[1]), atol=0.7)
 
 
 @pytest.mark.parametrize(
@@ -197,24 +204,9 @@ def test_loss_of_many_noise_samples_is_their_mean():
     ],
 )
 def test_each_rule_and_noise_has_a_gradient(name, value):
-    """Of the loss in the embeddings, everything before them left out."""
     settings = config.override(CONFIG, {name: value, "matching.sigma": 0.1})
-    mesh = sharding.make_mesh(1)
-    params, _ = graph_matching.make_task(settings, mesh).init(jax.random.key(0))
-    keys = jax.random.split(jax.random.key(1), 3)
-    pair = two_views.Forward(
-        views=None,
-        locations=jax.random.uniform(keys[0], (8, 2, 2, 2, 2)),
-        feature_map=jax.random.normal(keys[1], (8, 2, 2, 2, 6)),
-        embedding=jax.random.normal(keys[2], (8, 2, 16)),
-    )
-    loss_of = graph_matching.make_loss(settings, mesh)
-
-    def loss_fn(embedding):
-        loss, _ = loss_of(params, pair._replace(embedding=embedding), keys[0])
-        return loss
-
-    loss, gradient = jax.jit(jax.value_and_grad(loss_fn))(pair.embedding)
+    loss_fn, embedding, params = _after_the_encoder(settings)
+    loss, gradient = loss_fn(embedding, params, jax.random.key(2))
     assert loss > 0 and np.isfinite(loss)
     assert np.all(np.isfinite(gradient)) and np.linalg.norm(gradient) > 1e-4
 

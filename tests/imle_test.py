@@ -90,8 +90,21 @@ def test_at_the_papers_lambda_the_second_matching_is_the_target():
     np.testing.assert_allclose(gradient * 80, first - np.eye(8)[None], atol=1e-5)
 
 
+@pytest.fixture
+def patch(monkeypatch):
+    """Replaces a function in programs compiled from here on, and not after the test."""
+
+    def replace(module, name, function):
+        monkeypatch.setattr(module, name, function)
+        jax.clear_caches()
+
+    yield replace
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
 @pytest.mark.parametrize("interpolation", [0.5, 4.0, 20.0])
-def test_proof_and_search_give_one_gradient(monkeypatch, interpolation):
+def test_proof_and_search_give_one_gradient(patch, interpolation):
     """Whatever is proved, the search alone would have found too."""
     problems = instances.make(13, 8, 8, "middle")
     proved = _gradient(problems, interpolation=interpolation)
@@ -99,17 +112,14 @@ def test_proof_and_search_give_one_gradient(monkeypatch, interpolation):
     def nothing(gain):
         return jnp.zeros_like(gain[:, 0, 0], dtype=bool)
 
-    monkeypatch.setattr(certificate, "is_optimal_row_by_row", nothing)
-    monkeypatch.setattr(certificate, "is_optimal", nothing)
-    jax.clear_caches()
+    patch(certificate, "is_optimal_row_by_row", nothing)
+    patch(certificate, "is_optimal", nothing)
     searched = _gradient(problems, interpolation=interpolation)
     for one, other in zip(proved, searched, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    monkeypatch.undo()
-    jax.clear_caches()
 
 
-def test_no_search_where_all_is_proved(monkeypatch):
+def test_no_search_where_all_is_proved(patch):
     """The branch is not taken: a solver that fails when it runs is not noticed."""
     problems = instances.make(14, 8, 8, "late")
     ran = []
@@ -121,16 +131,13 @@ def test_no_search_where_all_is_proved(monkeypatch):
 
         return search
 
-    monkeypatch.setattr(imle, "_shorter", spy)
-    jax.clear_caches()
+    patch(imle, "_shorter", spy)
     jax.block_until_ready(_gradient(problems, interpolation=80.0))
     jax.effects_barrier()
     assert not ran
     jax.block_until_ready(_gradient(problems, interpolation=0.1))
     jax.effects_barrier()
     assert ran
-    monkeypatch.undo()
-    jax.clear_caches()
 
 
 def test_a_proved_graph_keeps_its_gradient_beside_one_that_is_searched():
@@ -319,9 +326,10 @@ def test_free_embeddings_learn_to_match():
 
     step = jax.jit(jax.value_and_grad(loss))
     nodes = jax.random.normal(jax.random.key(6), (2, 8, 16))
-    first, _ = step(nodes)
+    values = []
     for _ in range(60):
         value, gradient = step(nodes)
         nodes -= 20.0 * gradient
-    assert first >= 10
-    assert value == 0
+        values.append(float(value))
+    assert values[0] >= 10
+    assert min(values[-10:]) == 0

@@ -1,6 +1,7 @@
 """The salt file and what it keys."""
 
 import stat
+from concurrent import futures
 
 import pytest
 
@@ -14,6 +15,15 @@ def test_made_at_first_use_private_and_kept(tmp_path, monkeypatch):
     first = salt.load(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert salt.load(path) == first and len(first) == 32
+
+
+def test_made_once_by_whoever_is_first(tmp_path):
+    for number in range(20):
+        path = tmp_path / str(number) / "salt"
+        with futures.ThreadPoolExecutor(8) as pool:
+            salts = set(pool.map(salt.load, [path] * 8))
+        assert salts == {salt.load(path)}
+        assert [entry.name for entry in path.parent.iterdir()] == ["salt"]
 
 
 def test_hash_depends_on_salt_and_identity(tmp_path):

@@ -125,12 +125,13 @@ def test_a_problem_alone_and_in_a_batch_have_one_solution_bit_for_bit():
 def test_chunks_of_graphs_are_solved_as_one_batch(monkeypatch):
     problems = instances.make(9, 5, 7, "early")
     together = solver.Solver()(problems)
-    monkeypatch.setattr(problem, "_MAX_ENTRIES", 2 * 7**4)
+    with monkeypatch.context() as patch:
+        patch.setattr(problem, "_MAX_ENTRIES", 2 * 7**4)
+        jax.clear_caches()
+        chunked = solver.Solver()(problems)  # of 2, 2 and 1
     jax.clear_caches()
-    chunked = solver.Solver()(problems)  # of 2, 2 and 1
     np.testing.assert_array_equal(chunked.matching, together.matching)
     np.testing.assert_allclose(chunked.objective, together.objective, rtol=1e-6)
-    jax.clear_caches()
 
 
 def test_dense_problem_is_the_sparse_one():

@@ -94,7 +94,7 @@ class Solver:
         Args:
           problem: arrays with one leading axis G.
           starts: further permutations to start from, `starts[g, s, i]` = target of node
-            i; the result is never worse than any of them.
+            i; the result is never worse than any of them, but for rounding.
 
         Returns:
           The best matching that any start met, with its objective. The value is exact:

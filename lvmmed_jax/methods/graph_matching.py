@@ -27,6 +27,7 @@ from lvmmed_jax.methods import two_views
 from lvmmed_jax.models import message_passing
 from lvmmed_jax.train import sharding, task
 
+_NOISE = 2**31 - 1  # beyond every image's index
 _NUM_PICTURED = 8  # images whose matched cells are shown
 
 
@@ -59,7 +60,9 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
     def evaluate(params, model_state, batch, key):
         pair, _ = forward(params, model_state, batch, key)
         connected = connect(params, pair)
-        keys = _graph_keys(key, connected.graphs_s.nodes.shape[0])
+        # not the views' keys: those too are the key and an index
+        noise_key = jax.random.fold_in(key, _NOISE)
+        keys = _graph_keys(noise_key, connected.graphs_s.nodes.shape[0])
         found = jax.tree.map(jnp.mean, measure(connected, keys))
         size = config.matching.graph_size
         return found | two_views.embedding_metrics(pair.embedding, size)
@@ -184,9 +187,6 @@ def _make_rule(settings: configs.Matching):
     """The loss of `settings.rule`: problems [G] -> (loss [G], matching [G, N, N]).
 
     The matching of rule "sinkhorn" is soft.
-
-    Raises:
-      ValueError: no such rule.
     """
     search = _solver(settings)
 
