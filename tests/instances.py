@@ -1,5 +1,6 @@
 """Synthetic matching problems in NumPy, as noisy views of clustered embeddings."""
 
+import functools
 import itertools
 
 import jax
@@ -44,7 +45,7 @@ def best_targets_by_brute_force(single):
 def _all_values(single):
     vertex, edge, edges_s, edges_t = map(np.asarray, single)
     size = len(vertex)
-    permutations = np.array(list(itertools.permutations(range(size))))
+    permutations = _permutations(size)
     number = np.full((size, size), len(edges_t))
     number[edges_t[:, 0], edges_t[:, 1]] = np.arange(len(edges_t))
     padded = np.pad(edge, ((0, 0), (0, 1)))
@@ -52,6 +53,11 @@ def _all_values(single):
     for worth, (i, j) in zip(padded, edges_s, strict=True):
         values += worth[number[permutations[:, i], permutations[:, j]]]
     return permutations, values
+
+
+@functools.cache
+def _permutations(size):
+    return np.array(list(itertools.permutations(range(size))))
 
 
 def chr12c():

@@ -53,7 +53,10 @@ def main():
         batch = problems(*cell)
         proved = 0
         if size == 8:
-            values = _enumerate(batch)
+            values = [
+                instances.best_by_brute_force(instances.one(batch, index))
+                for index in range(COUNTS[size])
+            ]
             proved = len(values)
         else:
             values = np.asarray(_LONG(batch).objective, np.float64)
@@ -69,24 +72,6 @@ def main():
         }
         print(name(*cell), "proved", proved, "of", len(values))
     FILE.write_text(json.dumps(found, indent=0) + "\n")
-
-
-def _enumerate(batch):
-    """The best values over all permutations, many at a time."""
-    permutations = np.array(list(itertools.permutations(range(8))))
-    size = permutations.shape[1]
-    numbers = np.arange(size)
-    best = []
-    for index in range(len(batch.vertex_affinity)):
-        vertex, edge, edges_s, edges_t = map(np.asarray, instances.one(batch, index))
-        table = np.zeros((size, size, size, size), np.float32)  # i j a b
-        (i, j), (a, b) = edges_s.T, edges_t.T
-        table[i[:, None], j[:, None], a[None], b[None]] = edge
-        values = vertex[numbers, permutations].sum(axis=1)
-        for i, j in edges_s:
-            values += table[i, j, permutations[:, i], permutations[:, j]]
-        best.append(values.max())
-    return np.array(best)
 
 
 def _prove(one):
