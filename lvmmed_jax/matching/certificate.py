@@ -67,11 +67,7 @@ def _renamed(
     if isinstance(problem, problems.DenseProblem):
         pairs = problem.pair_affinity[:, candidate][:, :, :, candidate]
         return problems.DenseProblem(costs, pairs)
-    name = (
-        jnp.zeros_like(candidate)
-        .at[candidate]
-        .set(jnp.arange(candidate.size, dtype=candidate.dtype))
-    )
+    name = jnp.argsort(candidate)
     return problem._replace(vertex_affinity=costs, edges_t=name[problem.edges_t])
 
 
@@ -101,7 +97,7 @@ def is_optimal(gain: Float[Array, "G N N"]) -> Bool[Array, "G"]:
     size = gain.shape[-1]
     # the assignment is exact up to the rounding of sums of N entries
     slack = size * jnp.finfo(gain.dtype).eps * jnp.max(jnp.abs(gain), axis=(1, 2))
-    moved = gain + jnp.where(jnp.eye(size, dtype=bool), 0.0, slack[:, None, None])
+    moved = gain + slack[:, None, None] * (1 - jnp.eye(size))[None]
     best = jnp.take_along_axis(moved, assignment.assign(moved)[..., None], axis=2)
     total = jnp.sum(best[..., 0], axis=1)
     return (total <= 0) & jnp.all(jnp.isfinite(gain), axis=(1, 2))
