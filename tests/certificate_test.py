@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import assignment, certificate, problem, solver
 
 PERMUTATIONS = np.array(list(itertools.permutations(range(6))))
@@ -33,9 +34,9 @@ def _bound_written_out(one, targets):
     return bound
 
 
-@pytest.mark.parametrize("regime", instances.REGIMES)
+@pytest.mark.parametrize("regime", synthetic.REGIMES)
 def test_bound_is_the_one_written_out(regime):
-    problems = instances.make(0, 3, 6, regime)
+    problems = synthetic.make(0, 3, 6, regime)
     candidate = jnp.asarray(
         np.random.default_rng(0).permuted(np.tile(np.arange(6), (3, 1)), axis=1)
     )
@@ -50,7 +51,7 @@ def test_bound_is_the_one_written_out(regime):
 @pytest.mark.parametrize("kind", ["sparse", "dense"])
 def test_no_permutation_gains_more_than_its_bound(kind):
     if kind == "sparse":
-        problems = instances.make(1, 8, 6, "middle")
+        problems = synthetic.make(1, 8, 6, "middle")
     else:
         generator = np.random.default_rng(1)
         problems = problem.dense_problem(
@@ -71,7 +72,7 @@ def test_no_permutation_gains_more_than_its_bound(kind):
 
 
 def test_without_edges_the_bound_is_the_gain():
-    problems = instances.make(1, 1, 6, "middle")
+    problems = synthetic.make(1, 1, 6, "middle")
     flat = problems._replace(edge_affinity=jnp.zeros_like(problems.edge_affinity))
     gain = certificate.gain_bound(flat, jnp.arange(6)[None])[0]
     costs = np.asarray(flat.vertex_affinity[0])
@@ -92,7 +93,7 @@ def _shifted(problems, cotangent, interpolation):
 def test_what_is_proved_is_optimal(kind, interpolation):
     """Against all 720 permutations, with cotangents of both kinds."""
     count = 40
-    problems = instances.make(2, count, 6, "early")
+    problems = synthetic.make(2, count, 6, "early")
     if kind == "hamming":
         cotangent = np.tile(1 - 2 * np.eye(6, dtype=np.float32), (count, 1, 1))
     else:
@@ -118,7 +119,7 @@ def test_what_is_proved_is_optimal(kind, interpolation):
 def test_gaussian_cotangents_need_the_general_form():
     """The row-free form for Hamming cotangents would prove what is false."""
     count = 40
-    problems = instances.make(2, count, 6, "early")
+    problems = synthetic.make(2, count, 6, "early")
     generator = np.random.default_rng(3)
     cotangent = generator.normal(size=(count, 6, 6)).astype(np.float32)
     candidate = assignment.assign(jnp.asarray(-cotangent))
@@ -135,10 +136,10 @@ def test_gaussian_cotangents_need_the_general_form():
     assert not np.any(np.asarray(sharp) & wrong)
 
 
-@pytest.mark.parametrize("regime", instances.REGIMES)
+@pytest.mark.parametrize("regime", synthetic.REGIMES)
 def test_from_the_needed_interpolation_on_the_target_is_optimal(regime):
     count = 30
-    problems = instances.make(4, count, 6, regime)
+    problems = synthetic.make(4, count, 6, regime)
     target = jnp.tile(jnp.arange(6)[None], (count, 1))
     needed = np.asarray(certificate.needed_interpolation(problems, target))
     cotangent = np.tile(1 - 2 * np.eye(6, dtype=np.float32), (count, 1, 1))
@@ -152,9 +153,9 @@ def test_from_the_needed_interpolation_on_the_target_is_optimal(regime):
     assert needed.max() > 1, "a bound of 0 would say nothing"
 
 
-@pytest.mark.parametrize("regime", instances.REGIMES)
+@pytest.mark.parametrize("regime", synthetic.REGIMES)
 def test_at_the_papers_lambda_every_graph_is_certified(regime):
-    problems = instances.make(5, 64, 16, regime)
+    problems = synthetic.make(5, 64, 16, regime)
     target = jnp.tile(jnp.arange(16)[None], (64, 1))
     needed = certificate.needed_interpolation(problems, target)
     assert np.all(needed <= 80)
@@ -163,7 +164,7 @@ def test_at_the_papers_lambda_every_graph_is_certified(regime):
 
 
 def test_a_wrong_candidate_is_not_proved():
-    problems = instances.make(6, 16, 8, "late", 0.0)
+    problems = synthetic.make(6, 16, 8, "late", 0.0)
     best = jnp.argmax(solver.Solver()(problems).matching, axis=-1)
     wrong = best[:, jnp.array([1, 0, 2, 3, 4, 5, 6, 7])]
     gain = certificate.gain_bound(problems, wrong)
@@ -172,7 +173,7 @@ def test_a_wrong_candidate_is_not_proved():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nothing_is_proved_where_an_affinity_is_not_finite(value):
-    problems = instances.make(7, 2, 6, "late", 0.0)
+    problems = synthetic.make(7, 2, 6, "late", 0.0)
     spoiled = problems._replace(
         edge_affinity=problems.edge_affinity.at[0, 0, 0].set(value)
     )

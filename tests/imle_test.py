@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import certificate, imle, perturbation, problem, solver
 from lvmmed_jax.train import sharding
 
@@ -39,7 +40,7 @@ def _gradient(problems, weight=1.0, interpolation=80.0):
 @pytest.mark.parametrize("interpolation", [0.5, 5.0])
 def test_gradient_is_that_of_algorithm_1_written_out(interpolation):
     """Eq. 6 with both solves by the forward solver; 2 N cotangents of size one."""
-    problems = instances.make(0, 8, 8, "early")
+    problems = synthetic.make(0, 8, 8, "early")
     vertex, edge = _gradient(problems, interpolation=interpolation)
     target = jnp.broadcast_to(jnp.eye(8), (8, 8, 8))
     first = SEARCH(problems).matching
@@ -69,7 +70,7 @@ def test_descent_raises_the_affinity_of_true_pairs():
 
 
 def test_mean_over_graphs_divides_the_gradient():
-    problems = instances.make(1, 8, 8, "early")
+    problems = synthetic.make(1, 8, 8, "early")
     summed = _gradient(problems)
     averaged = _gradient(problems, weight=1 / 8)
     for total, mean in zip(summed, averaged, strict=True):
@@ -78,13 +79,13 @@ def test_mean_over_graphs_divides_the_gradient():
 
 
 def test_zero_cotangent_gives_zero():
-    problems = instances.make(2, 8, 8, "early")
+    problems = synthetic.make(2, 8, 8, "early")
     for gradient in _gradient(problems, weight=0.0):
         np.testing.assert_array_equal(gradient, 0)
 
 
 def test_at_the_papers_lambda_the_second_matching_is_the_target():
-    problems = instances.make(3, 8, 8, "early")
+    problems = synthetic.make(3, 8, 8, "early")
     gradient, _ = _gradient(problems)
     first = SEARCH(problems).matching
     np.testing.assert_allclose(gradient * 80, first - np.eye(8)[None], atol=1e-5)
@@ -106,7 +107,7 @@ def patch(monkeypatch):
 @pytest.mark.parametrize("interpolation", [0.5, 4.0, 20.0])
 def test_proof_and_search_give_one_gradient(patch, interpolation):
     """Whatever is proved, the search alone would have found too."""
-    problems = instances.make(13, 8, 8, "middle")
+    problems = synthetic.make(13, 8, 8, "middle")
     proved = _gradient(problems, interpolation=interpolation)
 
     def nothing(gain):
@@ -121,7 +122,7 @@ def test_proof_and_search_give_one_gradient(patch, interpolation):
 
 def test_no_search_where_all_is_proved(patch):
     """The branch is not taken: a solver that fails when it runs is not noticed."""
-    problems = instances.make(14, 8, 8, "late")
+    problems = synthetic.make(14, 8, 8, "late")
     ran = []
 
     def spy(solver, num_nodes):
@@ -142,7 +143,7 @@ def test_no_search_where_all_is_proved(patch):
 
 def test_a_proved_graph_keeps_its_gradient_beside_one_that_is_searched():
     """What stands beside it in the batch may not change a graph's gradient."""
-    hard, easy = (instances.make(15, 8, 8, name) for name in ("early", "late"))
+    hard, easy = (synthetic.make(15, 8, 8, name) for name in ("early", "late"))
     both = jax.tree.map(lambda a, b: jnp.concatenate([a[:4], b[:4]]), hard, easy)
     together = _gradient(both, interpolation=4.0)
     for alone, part in ((hard, slice(0, 4)), (easy, slice(4, 8))):
@@ -155,7 +156,7 @@ def test_a_proved_graph_keeps_its_gradient_beside_one_that_is_searched():
 @pytest.mark.parametrize("interpolation", [0.3, 3.0])
 def test_cotangents_of_any_kind_follow_eq_6(interpolation):
     """Gaussian cotangents of v and y: normalised, shifted, solved by brute force."""
-    problems = instances.make(16, 6, 6, "middle")
+    problems = synthetic.make(16, 6, 6, "middle")
     generator = np.random.default_rng(0)
     vertex, edge = (
         generator.normal(size=x.shape).astype(np.float32)
@@ -199,7 +200,7 @@ def _best_indicators(one):
 
 
 def test_where_certified_the_gradient_is_fenchel_youngs_over_lambda():
-    problems = instances.make(17, 8, 8, "early")
+    problems = synthetic.make(17, 8, 8, "early")
     target = jnp.broadcast_to(jnp.eye(8), (8, 8, 8))
     needed = certificate.needed_interpolation(problems, jnp.argmax(target, axis=-1))
     assert np.all(needed <= 80)
@@ -224,7 +225,7 @@ def test_mean_over_noise_is_the_gradient_of_the_smoothed_loss():
     The smoothed loss is that of Fenchel and Young, here over all 24 permutations in
     NumPy; where certified, I-MLE's gradient is its, over lambda.
     """
-    clean = instances.one(instances.make(18, 1, 4, "middle", 0.0), 0)
+    clean = instances.one(synthetic.make(18, 1, 4, "middle", 0.0), 0)
     keys = jax.random.split(jax.random.key(0), 2048)
     noisy = jax.vmap(lambda key: perturbation.perturb(clean, key, 1.0))(keys)
     found = np.concatenate(
@@ -256,7 +257,7 @@ def test_mean_over_noise_is_the_gradient_of_the_smoothed_loss():
 
 
 def test_not_finite_affinities_give_a_permutation_and_a_finite_gradient():
-    problems = instances.make(19, 8, 8, "early")
+    problems = synthetic.make(19, 8, 8, "early")
     spoiled = problems._replace(
         vertex_affinity=problems.vertex_affinity.at[0, 0, 0].set(jnp.nan)
     )
@@ -266,7 +267,7 @@ def test_not_finite_affinities_give_a_permutation_and_a_finite_gradient():
 
 
 def test_gradient_through_remat_is_the_same():
-    problems = instances.make(20, 2, 8, "early")
+    problems = synthetic.make(20, 2, 8, "early")
 
     def loss(vertex):
         return jnp.sum(_losses(problems._replace(vertex_affinity=vertex)))
@@ -278,7 +279,7 @@ def test_gradient_through_remat_is_the_same():
 
 def test_edge_matching_takes_cotangents_too():
     """A loss that wants one chosen edge pair gone pushes its affinity down."""
-    problems = instances.make(4, 1, 6, "late")
+    problems = synthetic.make(4, 1, 6, "late")
     _, chosen = imle.match(SEARCH, problems, 80.0)
     unwanted = jnp.zeros_like(chosen).at[tuple(np.argwhere(chosen)[0])].set(1.0)
 
@@ -292,7 +293,7 @@ def test_edge_matching_takes_cotangents_too():
 
 @pytest.mark.parametrize("interpolation", [1.0, 80.0])
 def test_gradient_on_eight_devices_is_that_on_one(interpolation):
-    problems = instances.make(5, 8, 8, "middle")
+    problems = synthetic.make(5, 8, 8, "middle")
     mesh = sharding.make_mesh()
     assert mesh.size == 8
     spec = PartitionSpec(sharding.AXIS)

@@ -4,12 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import perturbation
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
 def test_perturbation_is_gumbel_times_sigma(sigma):
-    clean = instances.one(instances.make(7, 1, 16, "middle", 0.0), 0)
+    clean = instances.one(synthetic.make(7, 1, 16, "middle", 0.0), 0)
     noisy = perturbation.perturb(clean, jax.random.key(0), sigma)
     noise = np.concatenate(
         [
@@ -23,7 +24,7 @@ def test_perturbation_is_gumbel_times_sigma(sigma):
 
 
 def test_noise_on_edges_has_its_own_scale_and_spares_padding():
-    clean = instances.one(instances.make(0, 1, 16, "early"), 0)
+    clean = instances.one(synthetic.make(0, 1, 16, "early"), 0)
     padded = clean._replace(edges_s=clean.edges_s.at[:3].set(0))
     key = jax.random.key(0)
     both, vertices = (
@@ -46,7 +47,7 @@ def test_sum_of_gamma_over_the_chosen_entries_is_gumbel():
 
 
 def test_margin_lowers_the_true_pairs_only():
-    clean = instances.one(instances.make(1, 1, 6, "late", 0.0), 0)
+    clean = instances.one(synthetic.make(1, 1, 6, "late", 0.0), 0)
     found = perturbation.perturb(clean, jax.random.key(0), 0.5, noise="margin")
     change = found.vertex_affinity - clean.vertex_affinity
     np.testing.assert_allclose(change, -0.5 * np.eye(6), atol=1e-6)
@@ -54,12 +55,12 @@ def test_margin_lowers_the_true_pairs_only():
 
 
 def test_no_noise_changes_nothing():
-    clean = instances.one(instances.make(1, 1, 6, "late", 0.0), 0)
+    clean = instances.one(synthetic.make(1, 1, 6, "late", 0.0), 0)
     found = perturbation.perturb(clean, jax.random.key(0), 0.5, noise="none")
     jax.tree.map(np.testing.assert_array_equal, found, clean)
 
 
 def test_unknown_noise_names_the_known():
-    clean = instances.one(instances.make(1, 1, 6, "late", 0.0), 0)
+    clean = instances.one(synthetic.make(1, 1, 6, "late", 0.0), 0)
     with pytest.raises(ValueError, match="sum_of_gamma"):
         perturbation.perturb(clean, jax.random.key(0), 1.0, noise="normal")

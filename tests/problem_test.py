@@ -2,6 +2,7 @@ import instances
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import problem
 
 
@@ -16,7 +17,7 @@ def _objective_by_loops(one, targets):
 
 
 def test_objective_is_that_of_a_loop_over_edges():
-    one = instances.one(instances.make(0, 1, 6, "early"), 0)
+    one = instances.one(synthetic.make(0, 1, 6, "early"), 0)
     targets = np.random.default_rng(0).permutation(6)
     matching = jnp.asarray(np.eye(6, dtype=np.float32)[targets])
     expected = _objective_by_loops(one, targets)
@@ -24,7 +25,7 @@ def test_objective_is_that_of_a_loop_over_edges():
 
 
 def test_pair_table_sums_to_the_objective_and_has_its_zeros():
-    one = instances.one(instances.make(1, 1, 6, "early"), 0)
+    one = instances.one(synthetic.make(1, 1, 6, "early"), 0)
     table = np.asarray(problem.pair_table(one))
     targets = np.random.default_rng(1).permutation(6)
     nodes = np.arange(6)

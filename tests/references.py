@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/references.py
 
-takes minutes. The problems are those of `instances.make` with the seeds below, so that
+takes minutes. The problems are those of `synthetic.make` with the seeds below, so that
 the file holds values only. N = 8: every one of the 40,320 permutations. N = 16: the
 best of a search 16 times the default's; where HiGHS proves the optimum of the integer
 program within its limit (SciPy's `milp`), the proof is counted and must agree.
@@ -16,6 +16,7 @@ import instances
 import numpy as np
 from scipy import optimize, sparse
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import solver
 
 FILE = pathlib.Path(__file__).with_name("references.json")
@@ -29,9 +30,9 @@ _PROVED = 4  # problems of a cell that HiGHS is asked to prove
 
 def cells():
     """(size, regime, sigma) of every cell."""
-    for regime in instances.REGIMES:
+    for regime in synthetic.REGIMES:
         yield 8, regime, 1.0
-    for regime, sigma in itertools.product(instances.REGIMES, SIGMAS):
+    for regime, sigma in itertools.product(synthetic.REGIMES, SIGMAS):
         yield 16, regime, sigma
 
 
@@ -42,7 +43,7 @@ def name(size, regime, sigma):
 
 def problems(size, regime, sigma):
     """The problems of a cell."""
-    return instances.make(SEEDS[size], COUNTS[size], size, regime, sigma)
+    return synthetic.make(SEEDS[size], COUNTS[size], size, regime, sigma)
 
 
 def main():

@@ -2,12 +2,12 @@
 
 import json
 
-import instances
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import references
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import problem, solver
 
 STORED = json.loads(references.FILE.read_text())
@@ -25,7 +25,7 @@ def test_default_finds_the_best_known(cell):
     assert np.max(found - best) <= 1e-4 * np.max(np.abs(best))
 
 
-@pytest.mark.parametrize("regime", instances.REGIMES)
+@pytest.mark.parametrize("regime", synthetic.REGIMES)
 def test_twice_the_starts_find_nearly_all(regime):
     cell = 16, regime, 1.0
     found = solver.Solver(num_starts=32)(references.problems(*cell)).objective

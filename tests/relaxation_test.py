@@ -1,8 +1,8 @@
-import instances
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import synthetic
 from lvmmed_jax.matching import assignment, relaxation, solver
 
 
@@ -37,14 +37,14 @@ def test_sinkhorn_maximises_scores_plus_entropy():
 
 
 def test_soft_match_is_near_the_solver_on_clear_problems():
-    problems = instances.make(0, 8, 8, "late", 0.0)
+    problems = synthetic.make(0, 8, 8, "late", 0.0)
     soft = relaxation.soft_match(problems, 0.05)
     exact = solver.Solver()(problems).matching
     assert np.mean(np.argmax(soft, -1) == np.argmax(exact, -1)) > 0.95
 
 
 def test_descent_raises_the_affinity_of_true_pairs():
-    problems = instances.make(1, 4, 8, "early")
+    problems = synthetic.make(1, 4, 8, "early")
 
     def loss(vertex):
         soft = relaxation.soft_match(problems._replace(vertex_affinity=vertex), 1.0)

@@ -104,15 +104,15 @@ def is_optimal(gain: Float[Array, "G N N"]) -> Bool[Array, "G"]:
 
 
 def needed_interpolation(
-    problem: problems.AnyProblem, target_matching: Int[Array, "G N"]
+    problem: problems.AnyProblem, candidate: Int[Array, "G N"]
 ) -> Float[Array, "G"]:
-    """The lambda from which on the target is optimal for the shifted affinities.
+    """The lambda from which on the target matching is optimal when it is shifted.
 
     For the cotangent 1 - 2 v* of the Hamming loss only: the shift costs every moved
     node 2 lambda, so that 1/2 max w is enough (0 where no w is positive).
 
     Args:
       problem: arrays with one leading axis G, noise included.
-      target_matching: v* of each graph as targets[i].
+      candidate: v* of each graph, candidate[g, i] = target of node i.
     """
-    return 0.5 * jnp.max(gain_bound(problem, target_matching), axis=(1, 2))
+    return 0.5 * jnp.max(gain_bound(problem, candidate), axis=(1, 2))
