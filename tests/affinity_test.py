@@ -48,6 +48,36 @@ def test_local_affinity_is_that_of_a_loop_over_cells(num_cells):
             np.testing.assert_allclose(found[i, a], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("block", [1, 2])
+def test_local_affinity_and_gradient_in_blocks_are_those_at_once(monkeypatch, block):
+    features = jax.random.normal(jax.random.key(0), (2, 5, 9, 4))
+    places = jax.random.uniform(jax.random.key(1), (2, 5, 9, 2))
+
+    def total(features):
+        found = affinity.local_affinity(*features, *places, 4)
+        return jnp.sum(jnp.sin(found)), found
+
+    run = jax.value_and_grad(total, has_aux=True)
+    (_, found), gradient = run(features)
+    monkeypatch.setattr(affinity, "_MAX_ENTRIES", block * 5 * 9**2)
+    (_, again), again_gradient = run(features)
+    np.testing.assert_allclose(again, found, atol=1e-6)
+    np.testing.assert_allclose(again_gradient, gradient, atol=1e-6)
+
+
+def test_local_affinity_keeps_no_table_of_all_cells():
+    """Of ViT grids that table, its distances and their gradient are gigabytes."""
+    features = jax.ShapeDtypeStruct((2, 16, 144, 8), jnp.float32)
+    places = jax.ShapeDtypeStruct((2, 16, 144, 2), jnp.float32)
+
+    def total(features, places):
+        return jnp.sum(affinity.local_affinity(*features, *places, 20))
+
+    compiled = jax.jit(jax.grad(total)).lower(features, places).compile()
+    all_cells = 4 * (16 * 144) ** 2
+    assert compiled.memory_analysis().temp_size_in_bytes < all_cells
+
+
 def test_local_affinity_of_a_zero_cell_has_a_small_gradient():
     features = jax.random.normal(jax.random.key(0), (2, 2, 4, 3))
     features = features.at[0, 0, 0].set(0.0)

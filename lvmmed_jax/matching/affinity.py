@@ -4,6 +4,8 @@ Section 3.2.2 (Eq. 2, Eq. 3) and 3.2.3 of the paper, one function each. Function
 one pair of graphs; `jax.vmap` makes batches. Products run in full float32 everywhere.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -11,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from lvmmed_jax.matching import graphs
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+_MAX_ENTRIES = 2**20  # of the table of two views' cells that is in memory at once
 _TINY_NORM = 1e-6  # shorter vectors have cosine 0 with everything, and no gradient
 
 
@@ -58,6 +61,10 @@ def local_affinity(
     from t to s. The result is the mean of the four terms, so that it stays in [-1, 1].
     No gradient passes through the choice of cells.
 
+    The Gram matrix of all cells has (N P)^2 entries. Where that is large (ViT grids),
+    images of view s come in blocks, and only a block's part of it is in memory, in the
+    backward pass too, which computes it anew.
+
     Args:
       features_s: [N, P, D] cells of the feature maps of view s, P = R * S.
       features_t: [N, P, D] the same of view t.
@@ -69,15 +76,25 @@ def local_affinity(
     Returns:
       [N, N], rows are images of view s.
     """
-    by_location, by_feature, cosines = _cell_tables(
-        features_s, features_t, locations_s, locations_t
-    )
-    terms = []
-    for distances in (by_location, by_feature):
-        terms.append(_mean_of_best(distances, cosines, num_cells))
-        turned, values = jnp.swapaxes(distances, 2, 3), jnp.swapaxes(cosines, 2, 3)
-        terms.append(_mean_of_best(turned, values, num_cells))
-    return sum(terms) / len(terms)
+
+    cells_s = _cells(features_s, locations_s)
+    cells_t = _cells(features_t, locations_t)
+
+    def of_image(image):
+        by_location, by_feature, cosines = _cell_tables(image, cells_t)
+        terms = []
+        for distances in (by_location, by_feature):
+            terms.append(_mean_of_best(distances, cosines, num_cells))
+            turned, values = jnp.swapaxes(distances, 1, 2), jnp.swapaxes(cosines, 1, 2)
+            terms.append(_mean_of_best(turned, values, num_cells))
+        return sum(terms) / len(terms)
+
+    num_images, num_places = features_s.shape[:2]
+    block = max(1, _MAX_ENTRIES // (num_images * num_places**2))
+    if block >= num_images:
+        return jax.vmap(of_image)(cells_s)
+    # the backward pass computes the tables anew: else those of all blocks are kept
+    return jax.lax.map(jax.checkpoint(of_image), cells_s, batch_size=block)
 
 
 def cell_matches(
@@ -93,31 +110,43 @@ def cell_matches(
       Those by location and those by feature, nearest first; M = min(num_cells, P).
     """
     by_location, by_feature, _ = _cell_tables(
-        features_s[None], features_t[None], locations_s[None], locations_t[None]
+        _cells(features_s, locations_s), _cells(features_t[None], locations_t[None])
     )
 
     def pairs(distances: Float[Array, "P P"]) -> Int[Array, "M 2"]:
         nearest, kept = _best_cells(distances, num_cells)
         return jnp.stack([kept, nearest[kept]], axis=-1)
 
-    return pairs(by_location[0, 0]), pairs(by_feature[0, 0])
+    return pairs(by_location[0]), pairs(by_feature[0])
+
+
+class _Cells(NamedTuple):
+    """What the tables of cells are made of, for one image or all of a view."""
+
+    directions: Float[Array, "*N P D"]  # features of length one
+    lengths: Float[Array, "*N P"]  # before that, without gradient
+    locations: Float[Array, "*N P 2"]
+
+
+def _cells(
+    features: Float[Array, "*N P D"], locations: Float[Array, "*N P 2"]
+) -> _Cells:
+    squares = jnp.sum(jnp.square(jax.lax.stop_gradient(features)), axis=-1)
+    return _Cells(normalise(features), jnp.sqrt(squares), locations)
 
 
 def _cell_tables(
-    features_s: Float[Array, "N P D"],
-    features_t: Float[Array, "N P D"],
-    locations_s: Float[Array, "N P 2"],
-    locations_t: Float[Array, "N P 2"],
-) -> tuple[Float[Array, "N N P P"], Float[Array, "N N P P"], Float[Array, "N N P P"]]:
-    """[i, a, p, q] squared distances by location and by feature, and cosines."""
-    directions = normalise(features_s), normalise(features_t)
-    cosines = jnp.einsum("ipd,aqd->iapq", *directions, precision=_HIGHEST)
-    squares_s = jnp.sum(jnp.square(features_s), axis=-1)[:, None, :, None]
-    squares_t = jnp.sum(jnp.square(features_t), axis=-1)[None, :, None, :]
-    products = cosines * jnp.sqrt(squares_s * squares_t)
-    by_feature = jax.lax.stop_gradient(squares_s + squares_t - 2 * products)
+    image: _Cells, others: _Cells
+) -> tuple[Float[Array, "N P P"], Float[Array, "N P P"], Float[Array, "N P P"]]:
+    """[a, p, q] squared distances by location and by feature, and cosines."""
+    cosines = jnp.einsum(
+        "pd,aqd->apq", image.directions, others.directions, precision=_HIGHEST
+    )
+    length, lengths = image.lengths[None, :, None], others.lengths[:, None]
+    products = jax.lax.stop_gradient(cosines) * (length * lengths)
+    by_feature = jnp.square(length) + jnp.square(lengths) - 2 * products
     rows, columns = (
-        locations_s[:, None, :, None, axis] - locations_t[None, :, None, :, axis]
+        image.locations[None, :, None, axis] - others.locations[:, None, :, axis]
         for axis in (0, 1)
     )
     return jnp.square(rows) + jnp.square(columns), by_feature, cosines
@@ -134,8 +163,8 @@ def _best_cells(
 
 
 def _mean_of_best(
-    distances: Float[Array, "N N P Q"], values: Float[Array, "N N P Q"], num_cells: int
-) -> Float[Array, "N N"]:
+    distances: Float[Array, "N P Q"], values: Float[Array, "N P Q"], num_cells: int
+) -> Float[Array, "N"]:
     nearest, kept = _best_cells(distances, num_cells)
     at_nearest = jnp.take_along_axis(values, nearest[..., None], axis=-1)[..., 0]
     return jnp.mean(jnp.take_along_axis(at_nearest, kept, axis=-1), axis=-1)
