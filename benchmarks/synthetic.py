@@ -34,6 +34,23 @@ def make(
     )
 
 
+def make_products(seed: int, count: int, size: int) -> problem.DenseProblem:
+    """`count` problems of products, as QAPLIB has them: minimise flow times distance.
+
+    Flows are 0 to 9, half of the pairs have none; distances are those of random points
+    in a square.
+    """
+    generator = np.random.default_rng(seed)
+    flows = generator.integers(0, 10, (count, size, size))
+    flows = np.triu(flows * (generator.random(flows.shape) < 0.5), 1)
+    flows = flows + flows.transpose(0, 2, 1)
+    points = generator.random((count, size, 2))
+    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    pairs = -flows[:, :, None, :, None] * distances[:, None, :, None, :]
+    vertex = np.zeros((count, size, size), np.float32)
+    return problem.dense_problem(vertex, jnp.asarray(pairs, jnp.float32))
+
+
 def _make_one(generator, size, common, noise, sigma, neighbours):
     centres = generator.normal(size=(max(size // 4, 1), 128))
     own = centres[generator.integers(len(centres), size=size)]

@@ -1,0 +1,188 @@
+"""Our solver beside its peers, on matching problems like the paper's.
+
+    python benchmarks/matching.py            needs requirements-benchmarks.txt
+    python benchmarks/matching.py --quick    64 problems a regime, 2 rounds
+
+Three regimes of training (`synthetic.py`), N = 16, noise of sigma 1; then problems of
+products, the only form that SciPy and Gromov-Wasserstein take as it is. All solvers
+take turns, medians over rounds; a gap is (best known - value) / |best known|.
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from benchmarks import best_known, peers, synthetic, turns
+from lvmmed_jax.matching import certificate, problem, solver
+
+_SIZE = 16
+_LAMBDA = 80.0  # the paper's
+_OPTIMAL = 1e-5  # a gap below it is rounding
+DEFAULT = solver.Solver()
+QUALITY = solver.Solver(num_starts=64)
+_LONG = solver.Solver(num_starts=64, num_steps=512)  # what is best known of products
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures, prints tables, and with --json one object on the last line."""
+    options = _parse(argv)
+    count, compared, rounds = (64, 16, 2) if options.quick else (1024, 128, 7)
+    print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores", end=", ")
+    print(f"N = {_SIZE}, {count} problems a regime, {compared} of them for the peers\n")
+    found = {
+        regime: measure_regime(regime, count, compared, rounds)
+        for regime in synthetic.REGIMES
+    }
+    products = synthetic.make_products(0, compared, _SIZE)
+    best = np.asarray(_LONG(products).objective)
+    found["products"] = compare(products, best, rounds, {})
+    for name, rows in found.items():
+        _print(name, rows)
+    _, missing = peers.available()
+    if missing:
+        print(f"left out: {', '.join(missing)}; see requirements-benchmarks.txt")
+    if options.json:
+        print(json.dumps(summary(found, count)))
+
+
+def measure_regime(regime: str, count: int, compared: int, rounds: int) -> dict:
+    """Rows by solver; ours on `count` problems, all others on the first `compared`."""
+    problems = best_known.problems(_SIZE, regime, count)
+    best = best_known.load(_SIZE, regime, count)
+    ours = {
+        name: gaps(np.asarray(solve(problems).objective), best)
+        for name, solve in (("ours", DEFAULT), ("ours, quality", QUALITY))
+    }
+    identity = jnp.broadcast_to(jnp.arange(_SIZE), (count, _SIZE))
+    needed = certificate.needed_interpolation(problems, identity)
+    first = jax.tree.map(lambda array: array[:compared], problems)
+    rows = compare(first, best[:compared], rounds, ours)
+    rows["ours"]["certified_share"] = float(jnp.mean(needed <= _LAMBDA))
+    return rows
+
+
+def compare(
+    problems: problem.AnyProblem, best: np.ndarray, rounds: int, ours: dict
+) -> dict:
+    """Rows by solver: mean value, gap, share that is optimal, milliseconds a problem.
+
+    Args:
+      problems: what every solver is given.
+      best: the best known value of each.
+      rounds: how often each solver is timed.
+      ours: gaps of our solver over more problems, where they were measured.
+    """
+    case = peers.make_case(problems)
+    programs = {
+        "ours": lambda: DEFAULT(problems).matching,
+        "ours, quality": lambda: QUALITY(problems).matching,
+    }
+    others, _ = peers.available()
+    programs |= {name: functools.partial(peer, case) for name, peer in others.items()}
+    seconds = turns.medians(programs, rounds)
+    rows = {}
+    for name, program in programs.items():
+        value = _values(problems, np.asarray(program()))
+        gap = ours.get(name, gaps(value, best))
+        rows[name] = {
+            "mean_objective": float(np.mean(value)),
+            "mean_gap": float(np.mean(gap)),
+            "optimal_share": float(np.mean(gap <= _OPTIMAL)),
+            "milliseconds": 1e3 * seconds[name] / len(best),
+            "num_problems": len(gap),
+        }
+    return rows
+
+
+def gaps(values: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """How far below the best known value each is, as a share of it.
+
+    Raises:
+      RuntimeError: a value is above what is called best.
+    """
+    gap = (best - values) / np.abs(best)
+    if np.min(gap) < -_OPTIMAL:
+        raise RuntimeError(
+            f"a value is {-np.min(gap):.1e} above the best known: make best_known.json "
+            "anew"
+        )
+    return np.maximum(gap, 0)
+
+
+@jax.jit
+def _objectives(problems, matching):
+    return jax.vmap(problem.objective)(problems, matching)
+
+
+def _values(problems: problem.AnyProblem, found: np.ndarray) -> np.ndarray:
+    """The objective of matchings [G, N, N] or of targets [G, N]."""
+    if found.ndim == 2:
+        found = np.eye(found.shape[1], dtype=np.float32)[found]
+    if not np.all(problem.is_feasible(jnp.asarray(found))):
+        raise RuntimeError("a solver returned what is no permutation")
+    return np.asarray(_objectives(problems, jnp.asarray(found, jnp.float32)))
+
+
+def summary(found: dict, count: int) -> dict:
+    """The figures that checks read: of the worst regime, and the versions."""
+    regimes = [found[regime] for regime in synthetic.REGIMES]
+    ours = [rows["ours"] for rows in regimes]
+    quality = [rows["ours, quality"] for rows in regimes]
+    ratios = []
+    for rows in regimes:
+        rivals = [row for name, row in rows.items() if not name.startswith("ours")]
+        best = max(rivals, key=lambda row: row["mean_objective"])
+        ratios.append(best["milliseconds"] / rows["ours"]["milliseconds"])
+    return {
+        "optimal_share": min(row["optimal_share"] for row in quality),
+        "mean_gap": max(row["mean_gap"] for row in quality),
+        "optimal_share_default": min(row["optimal_share"] for row in ours),
+        "certified_share": min(row["certified_share"] for row in ours),
+        "problems_per_second": 1e3 / max(row["milliseconds"] for row in ours),
+        "throughput_ratio": min(ratios),
+        "size": _SIZE,
+        "num_problems": count,
+        "default": repr(DEFAULT.effort(_SIZE)),
+        "quality": repr(QUALITY.effort(_SIZE)),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "cores": os.cpu_count(),
+        "jax": importlib.metadata.version("jax"),
+        "rows": found,
+    }
+
+
+def _print(title: str, rows: dict) -> None:
+    print(f"{title:<28}{'mean gap':>10}{'optimal':>10}{'ms each':>10}")
+    for name, row in rows.items():
+        print(
+            f"  {name:<26}{row['mean_gap']:>10.3%}{row['optimal_share']:>10.2%}"
+            f"{row['milliseconds']:>10.2f}"
+        )
+    if "certified_share" in rows["ours"]:
+        print(f"  proved at lambda {_LAMBDA:g}: {rows['ours']['certified_share']:.2%}")
+    print()
+
+
+def _parse(argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="64 problems a regime, 2 rounds"
+    )
+    parser.add_argument("--json", action="store_true", help="one object, last line")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()
