@@ -139,21 +139,17 @@ def parts(num_cells: int, width: int, num_graphs: int, rounds: int) -> dict:
         "proof": (certificate.gain_bound, (problems, targets)),
         "match and gradient": (jax.grad(loss, argnums=(0, 1)), affinities),
     }
-    compiled = {
-        name: (jax.jit(function).lower(*arguments).compile(), arguments)
-        for name, (function, arguments) in programs.items()
-    }
-    seconds = turns.medians(
-        {name: functools.partial(run, *args) for name, (run, args) in compiled.items()},
-        rounds,
-    )
-    return {
-        name: {
-            "milliseconds": 1e3 * seconds[name] / num_graphs,
-            "mebibytes": run.memory_analysis().temp_size_in_bytes / num_graphs / 2**20,
+    found = {}
+    for name, (function, arguments) in programs.items():
+        run = jax.jit(function).lower(*arguments).compile()
+        # one after the other: in turns, the large ones would leave cold caches behind
+        timed = turns.medians({name: functools.partial(run, *arguments)}, rounds)
+        memory = run.memory_analysis().temp_size_in_bytes
+        found[name] = {
+            "milliseconds": 1e3 * timed[name] / num_graphs,
+            "mebibytes": memory / num_graphs / 2**20,
         }
-        for name, (run, _) in compiled.items()
-    }
+    return found
 
 
 def search_step(num_starts: int = 16) -> dict:

@@ -35,7 +35,7 @@ _QUICK = {"model.encoder": "resnet18", "views.size": 96}
 def main(argv: list[str] | None = None) -> None:
     """Measures, prints a table, and with --json one object on the last line."""
     options = _parse(argv)
-    rounds = 3 if options.quick else 15
+    rounds = 3 if options.quick else 7
     small = _QUICK if options.quick and options.config == _DEFAULT else {}
     config = config_files.load(options.config, small)
     batch = options.batch or (16 if config.views.size > 64 else 64)

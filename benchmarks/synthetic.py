@@ -34,20 +34,31 @@ def make(
     )
 
 
-def make_products(seed: int, count: int, size: int) -> problem.DenseProblem:
+def make_products(
+    seed: int, count: int, size: int, tree: bool = False
+) -> problem.DenseProblem:
     """`count` problems of products, as QAPLIB has them: minimise flow times distance.
 
     Flows are 0 to 9, half of the pairs have none; distances are those of random points
-    in a square.
+    in a square. With `tree`, as QAPLIB's chr instances: flows of 1 to 99 along a random
+    tree, distances of 1 to 99 at random; much harder for a search.
     """
     generator = np.random.default_rng(seed)
-    flows = generator.integers(0, 10, (count, size, size))
-    flows = np.triu(flows * (generator.random(flows.shape) < 0.5), 1)
-    flows = flows + flows.transpose(0, 2, 1)
-    points = generator.random((count, size, 2))
-    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    flows, distances = np.zeros((2, count, size, size))
+    for flow, distance in zip(flows, distances, strict=True):
+        if tree:
+            for node in range(1, size):
+                flow[node, generator.integers(node)] = generator.integers(1, 100)
+            above = np.triu(generator.integers(1, 100, (size, size)), 1)
+            distance += above + above.T
+        else:
+            weights = generator.integers(0, 10, (size, size))
+            flow += np.tril(weights * (generator.random((size, size)) < 0.5), -1)
+            points = generator.random((size, 2))
+            distance += np.linalg.norm(points[:, None] - points, axis=-1)
+        flow += flow.T.copy()
     pairs = -flows[:, :, None, :, None] * distances[:, None, :, None, :]
-    vertex = np.zeros((count, size, size), np.float32)
+    vertex = jnp.zeros((count, size, size))
     return problem.dense_problem(vertex, jnp.asarray(pairs, jnp.float32))
 
 

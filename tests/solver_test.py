@@ -154,12 +154,31 @@ def test_dense_problem_drops_what_no_permutation_reaches():
     np.testing.assert_allclose(solution.objective[0], best, rtol=1e-5)
 
 
-def test_public_instance_chr12c():
+@pytest.mark.parametrize("forbid", ["either", "both"])
+def test_public_instance_chr12c(forbid):
     """QAPLIB's chr12c, which SciPy's tests print; its optimum is 11156."""
     flow, distance = instances.chr12c()
     pairs = -(flow[:, None, :, None] * distance[None, :, None, :])
     dense = problem.dense_problem(jnp.zeros((1, 12, 12)), jnp.asarray(pairs)[None])
-    assert float(solver.Solver(64, 256)(dense).objective[0]) == -11156
+    solve = solver.Solver(64, 256, forbid=forbid)
+    assert float(solve(dense).objective[0]) == -11156
+
+
+def test_both_pairs_forbidden_is_another_search_and_as_right():
+    trees = synthetic.make_products(0, 4, 6, tree=True)
+    short = [
+        solver.Solver(2, 40, forbid=forbid)(synthetic.make(14, 16, 12, "early"))
+        for forbid in ("either", "both")
+    ]
+    assert not np.array_equal(short[0].matching, short[1].matching)
+    found = solver.Solver(forbid="both")(trees).objective
+    for index, value in enumerate(found):
+        one = instances.one(trees, index)
+        values = jax.vmap(problem.objective, (None, 0))(
+            one,
+            np.eye(6, dtype=np.float32)[np.array([*itertools.permutations(range(6))])],
+        )
+        assert float(value) == float(jnp.max(values))
 
 
 def test_padding_does_not_count_whatever_its_affinity():
@@ -178,7 +197,11 @@ def test_padding_does_not_count_whatever_its_affinity():
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"num_starts": 0}, "num_starts"), ({"tenure": (5, 3)}, "tenure")],
+    [
+        ({"num_starts": 0}, "num_starts"),
+        ({"tenure": (5, 3)}, "tenure"),
+        ({"forbid": "none"}, "forbid"),
+    ],
 )
 def test_refuses_what_cannot_search(settings, word):
     with pytest.raises(ValueError, match=word):

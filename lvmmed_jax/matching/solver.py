@@ -48,11 +48,12 @@ class _Search(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """How long a search is."""
+    """How long a search is, and what it forbids; see `Solver`."""
 
     num_starts: int
     num_steps: int
     tenure: tuple[int, int]
+    forbid: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +71,17 @@ class Solver:
       num_steps: swaps from each start; None: 64 up to N = 8, 128 up to 16, N^2 / 2
         above.
       tenure: for how many steps a pair that was left stays tabu, at least and at most;
-        None: 3 to 10 up to N = 16, 3 N / 16 to 21 N / 32 above.
+        None: 3 to 10 up to N = 16, 3 N / 16 to 21 N / 32 above; with `forbid` "both"
+        9 N / 10 to 23 N / 20.
+      forbid: a swap is forbidden if "either" of its two new pairs is tabu, or only if
+        "both" are (Taillard's rule), which is better on structured problems such as
+        QAPLIB's.
     """
 
     num_starts: int | None = None
     num_steps: int | None = None
     tenure: tuple[int, int] | None = None
+    forbid: str = "either"
 
     def __post_init__(self):
         """Refuses what no search can run with."""
@@ -85,6 +91,8 @@ class Solver:
                 raise ValueError(f"{name} is {value}; at least 1 is needed")
         if self.tenure is not None and not 0 < self.tenure[0] <= self.tenure[1]:
             raise ValueError(f"tenure is {self.tenure}: two rising numbers from 1 on")
+        if self.forbid not in ("either", "both"):
+            raise ValueError(f"forbid is {self.forbid!r}: either or both")
 
     def __call__(
         self, problem: problems.AnyProblem, starts: Int[Array, "G K N"] | None = None
@@ -117,15 +125,19 @@ class Solver:
         """What this solver does on graphs of `num_nodes` nodes.
 
         >>> Solver().effort(16)
-        Effort(num_starts=16, num_steps=128, tenure=(3, 10))
+        Effort(num_starts=16, num_steps=128, tenure=(3, 10), forbid='either')
         """
         small = num_nodes <= 16
         num_steps = 64 if num_nodes <= 8 else 128 if small else num_nodes**2 // 2
-        tenure = (3, 10) if small else (3 * num_nodes // 16, 21 * num_nodes // 32)
+        if self.forbid == "both":
+            tenure = max(1, 9 * num_nodes // 10), max(1, 23 * num_nodes // 20)
+        else:
+            tenure = (3, 10) if small else (3 * num_nodes // 16, 21 * num_nodes // 32)
         return Effort(
             self.num_starts or (16 if small else 64),
             self.num_steps or num_steps,
             self.tenure or tenure,
+            self.forbid,
         )
 
 
@@ -172,10 +184,10 @@ def _solve(
     search = jax.vmap(lambda start: _begin(costs, table, start))(starts)
 
     def body(step: Int[Array, ""], search: _Search) -> _Search:
-        tenures = _tenures(step, lanes, effort.tenure)
-        return jax.vmap(lambda until, one: _step(table, step, until, one))(
-            step + tenures, search
-        )
+        until = step + _tenures(step, lanes, effort.tenure)
+        return jax.vmap(
+            lambda until, one: _step(table, step, until, one, effort.forbid)
+        )(until, search)
 
     search = jax.lax.fori_loop(0, effort.num_steps, body, search)
     values = jax.vmap(lambda targets: _value(costs, table, targets))(
@@ -226,11 +238,13 @@ def _step(
     step: Int[Array, ""],
     tabu_until: Int[Array, ""],
     search: _Search,
+    forbid: str = "either",
 ) -> _Search:
     """One swap: the best allowed one, of equal ones the first; none if none is."""
     deltas = _swap_deltas(search.marginal, search.cross)
     needed = search.best_value + _ASPIRATION * (1 + jnp.abs(search.best_value))
-    free = jnp.maximum(search.tabu, search.tabu.T) <= step
+    longer = jnp.maximum if forbid == "either" else jnp.minimum
+    free = longer(search.tabu, search.tabu.T) <= step
     nodes = jnp.arange(search.targets.size)
     allowed = free | (search.value + deltas > needed)
     allowed &= nodes[:, None] > nodes[None]
