@@ -76,7 +76,6 @@ def local_affinity(
     Returns:
       [N, N], rows are images of view s.
     """
-
     cells_s = _cells(features_s, locations_s)
     cells_t = _cells(features_t, locations_t)
 
@@ -93,6 +92,7 @@ def local_affinity(
     block = max(1, _MAX_ENTRIES // (num_images * num_places**2))
     if block >= num_images:
         return jax.vmap(of_image)(cells_s)
+    block = -(-num_images // -(-num_images // block))  # as many blocks, of even size
     # the backward pass computes the tables anew: else those of all blocks are kept
     return jax.lax.map(jax.checkpoint(of_image), cells_s, batch_size=block)
 
