@@ -6,4 +6,5 @@ COMMANDS = {
     "pretrain": "pre-train an encoder by graph matching; run it again to resume",
     "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",
     "report": "write one self-contained HTML page about a run",
+    "doctor": "what this machine can do: devices, versions, decoders, speed, traps",
 }
