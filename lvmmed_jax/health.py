@@ -13,6 +13,7 @@ MIN_STD = 0.1
 HIGH_AFFINITY = 0.9
 NEAR_CHANCE, MIN_RISE = 3.0, 0.05  # the first times chance
 MAX_GROWTH = 10.0
+MIN_SKIPPED, MAX_SKIPPED_SHARE = 3, 0.01
 
 TOO_SHORT = (
     f"too short to tell: embedding rank, spread or matching accuracy must have been "
@@ -56,6 +57,8 @@ def judge(metrics: Sequence[Mapping[str, Any]], graph_size: int = 16) -> Verdict
     measured (F = 128, graphs of N = 16, 300 to 750 steps):
 
     * a loss, rank, spread or accuracy that is not finite: diverged.
+    * more than 1 % of the steps skipped, and 3 or more (project): one bad batch is no
+      sign, a loss or gradient that is not finite time and again is.
     * embedding rank, exp of the entropy of the normalised singular values of z: below
       2 the embeddings lie on a line; runs that learned kept 0.28 of the start or more
       (55-61 fell to 28-35, and to 16 at a rate of 1e-2), runs at a learning rate of 3
@@ -79,13 +82,14 @@ def judge(metrics: Sequence[Mapping[str, Any]], graph_size: int = 16) -> Verdict
 
     Returns:
       The verdict. A run with under three values of each sign is not called healthy:
-      its one reason is `TOO_SHORT`.
+      its one reason is `TOO_SHORT`, or that it skipped steps.
     """
     if reason := _not_finite(metrics):
         return Verdict(False, (reason,))
     if max(len(series(metrics, key)) for key in _SIGNS) < MIN_VALUES:
-        return Verdict(False, (TOO_SHORT,))
+        return Verdict(False, (_skipping(metrics) or TOO_SHORT,))
     reasons = (
+        _skipping(metrics),
         _low_rank(metrics),
         _no_spread(metrics),
         _alike(metrics),
@@ -102,6 +106,19 @@ def _not_finite(metrics: Sequence[Mapping[str, Any]]) -> str | None:
             if not math.isfinite(value):
                 return f"diverged: {key} is not finite at step {step}"
     return None
+
+
+def _skipping(metrics: Sequence[Mapping[str, Any]]) -> str | None:
+    counts = series(metrics, "skipped_steps")
+    if not counts:
+        return None
+    step, skipped = next(reversed(counts.items()))
+    if skipped < MIN_SKIPPED or skipped <= MAX_SKIPPED_SHARE * step:
+        return None
+    return (
+        f"diverging: {skipped:.0f} of {step} steps had a loss or gradient that is not "
+        "finite and were skipped"
+    )
 
 
 def _low_rank(metrics: Sequence[Mapping[str, Any]]) -> str | None:

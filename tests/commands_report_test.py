@@ -29,10 +29,24 @@ def test_out_and_json(workdir, tmp_path, capsys):
     assert command.main([str(workdir), "--out", str(out), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["path"] == str(out) and out.is_file()
+    assert set(answer) == {"path", "runs"}
     (run,) = answer["runs"]
     assert run["workdir"] == str(workdir) and run["healthy"] is False
     assert run["reasons"][0].startswith("too short to tell")
     assert not (workdir / "report.html").exists()
+
+
+def test_json_of_several_runs_has_a_comparison(workdir, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    for folder, seed in ((workdir, 0), (other, 1)):
+        (folder / "config.json").write_text(json.dumps({"train": {"seed": seed}}))
+    assert command.main([str(workdir), str(other), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [run["workdir"] for run in answer["runs"]] == [str(workdir), str(other)]
+    assert answer["config_differences"] == {"train.seed": [0, 1]}
+    assert answer["run_differences"] == {} and answer["evaluation"] == []
 
 
 def test_folder_without_metrics_is_one_line(tmp_path, capsys):

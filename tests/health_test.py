@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs
 from metric_lines import make_metrics
 
 from data_pipelines import mni
@@ -103,6 +104,37 @@ def test_parameters_that_are_swept_away_are_named():
     assert [reason.split(":")[0] for reason in verdict.reasons] == ["diverging"]
 
 
+def skipping(counts, lines):
+    """The lines with `skipped_steps`, in training lines as the loop logs it."""
+    numbers = iter(counts)
+    return [
+        {**line, "skipped_steps": next(numbers)} if "loss" in line else line
+        for line in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "healthy"),
+    [(2, True), (3, True), (4, False), (40, False)],
+)
+def test_more_than_one_step_in_a_hundred_skipped_is_diverging(last, healthy):
+    lines = make_metrics()  # 300 steps
+    verdict = health.judge(skipping([*[0] * (len(lines) - 1), last], lines))
+    assert verdict.healthy == healthy
+    if not healthy:
+        assert verdict.reasons == (
+            f"diverging: {last} of 300 steps had a loss or gradient that is not finite "
+            "and were skipped",
+        )
+
+
+def test_two_skipped_steps_of_few_are_no_sign():
+    lines = make_metrics(num_steps=10)
+    assert health.judge(skipping([0, 1, 2], lines)).reasons == (health.TOO_SHORT,)
+    (reason,) = health.judge(skipping([0, 1, 3], lines)).reasons
+    assert reason.startswith("diverging: 3 of 10 steps")
+
+
 def test_resumed_steps_count_once_and_the_later_line_wins():
     lines = [{"step": 0, "loss": 3.0}, {"step": 10, "loss": 9.0}]
     lines += [{"step": 20, "loss": 8.0}, {"step": 10, "loss": 2.0}]
@@ -153,7 +185,7 @@ def _train(
     """Up to 120 steps; the verdict at the first that is not healthy, or at the end."""
     method, evaluate = compiled
     mesh = sharding.make_mesh(1)
-    tx, schedule = step.make_optimizer(learning_rate, (), 200)
+    tx, schedule = tiny_runs.adam(learning_rate)
     now = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
     now = dataclasses.replace(now, params=change(now.params))
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
@@ -162,9 +194,9 @@ def _train(
     def batch(count=32):
         chosen = images[generator.integers(0, len(images), count)]
         size = np.full((count, 2), images.shape[1], np.int32)
-        return sharding.put_batch({"image": chosen, "size": size}, mesh)
+        return {"image": chosen, "size": size}
 
-    fixed, lines = batch(128), []
+    fixed, lines = sharding.put_batch(batch(128), mesh), []
     for index in range(121):
         if index % every == 0:
             found = evaluate(now.params, now.model_state, fixed, jax.random.key(1))
@@ -173,7 +205,7 @@ def _train(
             verdict = health.judge(lines)
             if not verdict.healthy and verdict.reasons != (health.TOO_SHORT,):
                 break
-        now, _ = run(now, batch())
+        now, _ = run(now, sharding.put_parts(batch(), mesh, 1))
     return verdict
 
 

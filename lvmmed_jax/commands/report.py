@@ -12,7 +12,9 @@ example:
 
 
 def main(argv: list[str]) -> int:
-    """Writes the page and prints its path.
+    """Writes the page and prints its path, with --json also the verdicts.
+
+    Of several runs --json adds the comparison, see `report_compare.summary`.
 
     Args:
       argv: the arguments after `report`.
@@ -26,9 +28,9 @@ def main(argv: list[str]) -> int:
     """
     options = _parser().parse_args(argv)
     # after the options, so that --help does not wait for matplotlib
-    from lvmmed_jax import report, report_page
+    from lvmmed_jax import report, report_compare, report_page, report_runs
 
-    runs = report.read_runs(options.workdirs)
+    runs = report_runs.read(options.workdirs)
     path = options.out or options.workdirs[0] / "report.html"
     report_page.write(runs, path)
     if not options.json:
@@ -37,7 +39,8 @@ def main(argv: list[str]) -> int:
     verdicts = [
         {"workdir": str(run.workdir), **report.verdict(run)._asdict()} for run in runs
     ]
-    print(json.dumps({"path": str(path), "runs": verdicts}))
+    compared = report_compare.summary(runs) if len(runs) > 1 else {}
+    print(json.dumps({"path": str(path), "runs": verdicts, **compared}))
     return 0
 
 
@@ -65,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print the path and each run's verdict as one JSON object",
+        help="print the path, each run's verdict and a comparison as one JSON object",
     )
     return parser
