@@ -26,7 +26,7 @@ from benchmarks import turns
 from lvmmed_jax import config as configs
 from lvmmed_jax import config_files
 from lvmmed_jax.methods import graph_matching, two_views
-from lvmmed_jax.train import sharding, state, step
+from lvmmed_jax.train import optimizer, sharding, state, step
 
 _DEFAULT = "lvmmed_resnet50"
 _QUICK = {"model.encoder": "resnet18", "views.size": 96}
@@ -78,10 +78,12 @@ def measure(config: configs.Config, rounds: int) -> dict:
 
 def _programs(config, mesh) -> dict:
     """Functions without arguments; a step keeps its state between calls."""
-    tx, schedule = step.make_optimizer(1e-3, (), 1000)
+    schedule = optimizer.make_schedule("constant", peak=1e-3, num_steps=1000)
+    tx = optimizer.make_optimizer("adam", schedule)
     method = graph_matching.make_task(config, mesh)
     networks = two_views.make_networks(config.model)
     batch = sharding.put_batch(_images(config), mesh)
+    parts = sharding.put_parts(_images(config), mesh, 1)
     key, same = jax.random.key(0), sharding.replicated(mesh)
     forward = functools.partial(two_views.forward, networks, config)
 
@@ -94,7 +96,7 @@ def _programs(config, mesh) -> dict:
         now = [state.create(method.init, tx, key, same)]
 
         def program():
-            now[0], metrics = run(now[0], batch)
+            now[0], metrics = run(now[0], parts)
             return metrics
 
         return program

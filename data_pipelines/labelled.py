@@ -77,6 +77,35 @@ def load(data: str, seed: int, part: str = "test") -> Labelled:
     return _number(found, _split(found.images, strata, seed), root)
 
 
+def load_for_validation(data: str, seed: int) -> Labelled:
+    """A labelled data set to choose settings on: no image that `load` tests on.
+
+    Its `val/` is the side to measure on, else a quarter of the training side.
+
+    Args:
+      data: as in `load`.
+      seed: likewise, the same one.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: as `load`.
+    """
+    root = pathlib.Path(data)
+    if (root / "train").is_dir() and (root / "val").is_dir():
+        return load(data, seed, "val")
+    whole = load(data, seed)
+    kept = np.nonzero(~whole.is_test)[0].tolist()
+    images = [whole.images[index] for index in kept]
+    labels = None if whole.labels is None else whole.labels[kept]
+    strata = [""] * len(kept) if labels is None else [str(label) for label in labels]
+    return whole._replace(
+        images=images,
+        labels=labels,
+        masks=whole.masks and [whole.masks[index] for index in kept],
+        is_test=_split(images, strata, seed),
+    )
+
+
 def _check_part(data, part) -> None:
     if part != "test":
         raise ValueError(f"{data}: has no {part}/ beside train/ to test on")

@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv == given:
         _use_compile_cache()
     # orbax logs whole tracebacks of what is raised, and told in one line, anyway
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    for name_of_logger in ("absl", "asyncio"):
+        logging.getLogger(name_of_logger).setLevel(logging.CRITICAL)
     try:
         return importlib.import_module(f"lvmmed_jax.commands.{name}").main(words)
     except KeyboardInterrupt:

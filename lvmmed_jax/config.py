@@ -7,6 +7,7 @@ the paper is silent and the README's "Differences from the paper" says why).
 import ast
 import dataclasses
 import difflib
+import json
 from typing import Any
 
 
@@ -44,6 +45,7 @@ class Model:
     encoder: str = "resnet50"  # a row of models/resnet.py's table
     width: int = 64  # channels of the first stage
     dtype: str = "float32"  # of the encoder's activations; or bfloat16
+    remat: bool = False  # less memory for more time, see models/resnet.py
     projection_width: int = 128  # F
     projection_hidden: int = 0  # width of a hidden layer before it; 0: linear
     message_passing_layers: int = 2
@@ -81,8 +83,16 @@ class SimCLR:
 class Optimizer:
     """Adam with a learning rate that is halved (section 4.1)."""
 
+    name: str = "adam"  # or adamw, sgd, lars, lamb: train/optimizer.py
     learning_rate: float = 2e-3
+    schedule: str = "halved"  # or cosine, constant
     halve_at: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)  # shares of the run; project
+    warmup: float = 0.0  # share of the run with a rising rate
+    momentum: float = 0.9  # of sgd and lars
+    weight_decay: float = 0.0  # of all but adam, on kernels only
+    clip_norm: float | None = None  # largest global norm of a gradient
+    accumulate: int = 1  # parts of a batch, one after another, for one update
+    ema_decay: float | None = None  # of averaged weights, which are evaluated then
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +105,11 @@ class Train:
     log_every_steps: int = 10
     evaluate_every_steps: int = 100
     num_evaluation_images: int = 512  # fixed graphs for the noise-free metrics
+    knn_every_epochs: float = 1.0  # on-line k-NN, where --knn-data is given
     checkpoint_every_steps: int = 500
+    keep_last: int = 2  # checkpoints
+    best_metric: str = "loss_no_noise"  # the checkpoint best in it is kept too
+    max_skipped: int = 10  # steps in a row that are not finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,17 +141,24 @@ _AT_LEAST_ONE = {
     "train.evaluate_every_steps",
     "train.num_evaluation_images",
     "train.checkpoint_every_steps",
+    "train.keep_last",
+    "train.max_skipped",
+    "optimizer.accumulate",
 }
 _ANY_LENGTH = "optimizer.halve_at"
 _OPTIONAL = {  # may be None, else this
     "matching.num_starts": int,
     "matching.num_steps": int,
     "matching.sigma_edges": float,
+    "optimizer.clip_norm": float,
+    "optimizer.ema_decay": float,
 }
 _CHOICES = {
     "model.dtype": ("float32", "bfloat16"),
     "matching.noise": ("gumbel", "sum_of_gamma", "margin", "none"),
     "matching.rule": ("imle", "fenchel_young", "sinkhorn"),
+    "optimizer.name": ("adam", "adamw", "sgd", "lars", "lamb"),
+    "optimizer.schedule": ("halved", "cosine", "constant"),
 }
 _SHARES = {
     "views.flip_probability",
@@ -149,6 +170,9 @@ _SHARES = {
     "views.hue",
     "matching.alpha",
     "optimizer.halve_at",
+    "optimizer.warmup",
+    "optimizer.momentum",
+    "optimizer.ema_decay",
 }
 _POSITIVE = {
     "data.std",
@@ -159,12 +183,18 @@ _POSITIVE = {
     "matching.temperature",
     "simclr.temperature",
     "optimizer.learning_rate",
+    "optimizer.clip_norm",
+    "train.knn_every_epochs",
 }
 _CHANGE_NO_NUMBER = {
     "data.num_workers",
     "train.log_every_steps",
     "train.evaluate_every_steps",
+    "train.knn_every_epochs",
     "train.checkpoint_every_steps",
+    "train.keep_last",
+    "train.best_metric",
+    "train.max_skipped",
 }
 _NOT_NEGATIVE = {
     "data.num_workers",
@@ -172,8 +202,16 @@ _NOT_NEGATIVE = {
     "matching.sigma",
     "matching.sigma_edges",
     "model.projection_hidden",
+    "optimizer.weight_decay",
     "train.seed",
 }
+
+_RANGES = (
+    (_AT_LEAST_ONE, "at least 1", lambda x: x >= 1),
+    (_SHARES, "between 0 and 1", lambda x: 0 <= x <= 1),
+    (_POSITIVE, "above 0", lambda x: x > 0),
+    (_NOT_NEGATIVE, "at least 0", lambda x: x >= 0),
+)
 
 
 def override(config: Config, overrides: dict[str, Any]) -> Config:
@@ -207,18 +245,10 @@ def validate(config: Config) -> None:
     """
     for name, value in _flatten(dataclasses.asdict(config)).items():
         values = value if isinstance(value, tuple) else (value,)
-        if name in _AT_LEAST_ONE:
-            allowed, fits = "at least 1", all(one is None or one >= 1 for one in values)
-        elif name in _SHARES:
-            allowed, fits = "between 0 and 1", all(0 <= one <= 1 for one in values)
-        elif name in _POSITIVE:
-            allowed, fits = "above 0", all(one > 0 for one in values)
-        elif name in _NOT_NEGATIVE:
-            allowed, fits = "at least 0", all(one is None or one >= 0 for one in values)
-        else:
-            continue
-        if not fits:
-            raise ValueError(f"{name}={value} must be {allowed}")
+        values = [one for one in values if one is not None]
+        for names, allowed, fits in _RANGES:
+            if name in names and not all(map(fits, values)):
+                raise ValueError(f"{name}={value} must be {allowed}")
     for name in ("crop_area", "crop_ratio", "blur_sigma"):
         low, high = getattr(config.views, name)
         if low > high or (name == "crop_area" and high > 1):
@@ -234,6 +264,11 @@ def validate(config: Config) -> None:
         value = getattr(getattr(config, section), key)
         if value not in known:
             raise ValueError(f"{name}={value!r} must be one of {', '.join(known)}")
+    if config.optimizer.weight_decay and config.optimizer.name == "adam":
+        raise ValueError(
+            f"optimizer.weight_decay={config.optimizer.weight_decay} needs "
+            "optimizer.name=adamw, sgd, lars or lamb: adam has none"
+        )
     if config.train.seed >= 2**31:
         raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 
@@ -246,13 +281,15 @@ def from_json(nested: dict) -> Config:
 def differences(ours: dict, theirs: dict) -> list[str]:
     """Lines "section.key: ours, theirs" for the fields in which two runs differ.
 
-    Fields that change no number of a run (workers, intervals) may differ.
+    Fields that change no number of a run (workers, intervals) may differ; one that an
+    older version did not have counts as its default.
 
     Args:
       ours: nested dict, as `dataclasses.asdict(config)` through JSON.
       theirs: the same of the other run.
     """
-    ours, theirs = _flatten(ours), _flatten(theirs)
+    defaults = _flatten(json.loads(json.dumps(dataclasses.asdict(Config()))))
+    ours, theirs = defaults | _flatten(ours), defaults | _flatten(theirs)
     return [
         f"{name}: {ours.get(name, 'absent')!r}, there {theirs.get(name, 'absent')!r}"
         for name in sorted((ours.keys() | theirs.keys()) - _CHANGE_NO_NUMBER)

@@ -1,6 +1,7 @@
 """Frozen encoders: from a work folder, a checkpoint or `random:NAME` to features."""
 
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from lvmmed_jax import config as configs
 from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import resnet
-from lvmmed_jax.train import checkpoint, sharding, state, step
+from lvmmed_jax.train import checkpoint, sharding, state
 
 _BATCH = 32
 _RANDOM = "random:"
@@ -26,12 +27,14 @@ class Encoder(NamedTuple):
       apply: (variables, images [B, H, W, 3] in [0, 1]) -> feature maps [B, R, S, D].
       variables: parameters and BatchNorm statistics.
       image_size: pixels a side of the views it was trained on.
+      pool: as `apply`, to the means over the cells of the maps, [B, D].
       batch_statistics: (variables, images) -> the statistics of these images.
     """
 
     apply: Callable[[Any, jax.Array], jax.Array]
     variables: Any
     image_size: int
+    pool: Callable[[Any, jax.Array], jax.Array]
     batch_statistics: Callable[[Any, jax.Array], Any]
 
 
@@ -49,20 +52,30 @@ def load(model: str) -> Encoder:
     if model.startswith(_RANDOM):
         settings = configs.Model(encoder=model.removeprefix(_RANDOM))
         return random(configs.Config(model=settings))
-    workdir, step = _locate(pathlib.Path(model))
-    with checkpoint.Checkpoints(workdir) as checkpoints:
-        config = configs.from_json(checkpoints.extra(step)["config"])
-        saved = checkpoints.restore(_abstract_state(config), step)
-    return _encoder(config, saved.params, saved.model_state)
+    return _newest(pathlib.Path(model), _read, _warn)
+
+
+def _read(path: pathlib.Path) -> Encoder:
+    config = _read_config(path)
+    averages = config.optimizer.ema_decay is not None
+    return of_model(
+        config, checkpoint.restore_model(path, _abstract_model(config), averages)
+    )
+
+
+def _read_config(path: pathlib.Path) -> configs.Config:
+    return configs.from_json(checkpoint.read_extra(path)["config"])
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def run_config(model: str) -> configs.Config | None:
     """The config of the run behind `model`; None for `random:NAME`."""
     if model.startswith(_RANDOM):
         return None
-    workdir, step = _locate(pathlib.Path(model))
-    with checkpoint.Checkpoints(workdir) as checkpoints:
-        return configs.from_json(checkpoints.extra(step)["config"])
+    return _newest(pathlib.Path(model), _read_config, lambda text: None)
 
 
 def random(config: configs.Config) -> Encoder:
@@ -70,7 +83,7 @@ def random(config: configs.Config) -> Encoder:
     method = table.find(config.train.method).make_task(config, sharding.make_mesh(1))
     key = state.init_key(jax.random.key(config.train.seed))
     params, model_state = jax.jit(method.init)(key)
-    return _encoder(config, params, model_state)
+    return of_model(config, {"params": params, "model_state": model_state})
 
 
 def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
@@ -93,12 +106,20 @@ def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
 
 def feature_maps(encoder: Encoder, images: np.ndarray) -> np.ndarray:
     """Feature maps [n, R, S, D] float32 of uint8 images [n, H, W, 3]."""
-    apply = jax.jit(encoder.apply)
-    maps = [
-        np.asarray(apply(encoder.variables, batch))
-        for batch in _batches(images, pad=True)
+    return _applied(encoder.apply, encoder.variables, images)
+
+
+def pooled_features(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+    """Their means over the cells, [n, D] float32."""
+    return _applied(encoder.pool, encoder.variables, images)
+
+
+def _applied(function, variables, images: np.ndarray) -> np.ndarray:
+    apply = jax.jit(function)
+    parts = [
+        np.asarray(apply(variables, batch)) for batch in _batches(images, pad=True)
     ]
-    return np.concatenate(maps)[: len(images)]
+    return np.concatenate(parts)[: len(images)]
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -118,8 +139,13 @@ def _batches(images: np.ndarray, *, pad: bool) -> Iterator[jax.Array]:
         yield jnp.asarray(batch, jnp.float32) / 255
 
 
-def _encoder(config: configs.Config, params: Any, model_state: Any) -> Encoder:
-    """The encoder alone of what a method holds."""
+def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
+    """The encoder alone of what a method holds.
+
+    Args:
+      config: of the run.
+      model: {"params", "model_state"}.
+    """
     network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
@@ -139,22 +165,30 @@ def _encoder(config: configs.Config, params: Any, model_state: Any) -> Encoder:
             lambda a, b: (b - kept * a) / (1 - kept), old, new["batch_stats"]
         )
 
-    variables = {
-        "params": params["encoder"],
-        "batch_stats": model_state["batch_stats"],
+    def pool(variables, images):
+        return jnp.mean(apply(variables, images), axis=(1, 2))
+
+    return Encoder(
+        apply, variables_of(model), config.views.size, pool, batch_statistics
+    )
+
+
+def variables_of(model: dict[str, Any]) -> dict[str, Any]:
+    """The parameters and BatchNorm statistics of the encoder in a model."""
+    return {
+        "params": model["params"]["encoder"],
+        "batch_stats": model["model_state"]["batch_stats"],
     }
-    return Encoder(apply, variables, config.views.size, batch_statistics)
 
 
-def _abstract_state(config: configs.Config) -> state.TrainState:
-    """The shapes of the state that a run with this config saved, on one device."""
+def _abstract_model(config: configs.Config) -> dict[str, Any]:
+    """The shapes of the model that a run with this config saved, on one device."""
     mesh = sharding.make_mesh(1)
     method = table.find(config.train.method).make_task(config, mesh)
-    tx, _ = step.make_optimizer(
-        config.optimizer.learning_rate, config.optimizer.halve_at, config.train.steps
+    params, model_state = state.shapes(
+        method.init, jax.random.key(config.train.seed), sharding.replicated(mesh)
     )
-    key = jax.random.key(config.train.seed)
-    return state.abstract(method.init, tx, key, sharding.replicated(mesh))
+    return {"params": params, "model_state": model_state}
 
 
 def work_folder(model: str) -> pathlib.Path | None:
@@ -163,13 +197,15 @@ def work_folder(model: str) -> pathlib.Path | None:
     return path if checkpoint.is_checkpoint_folder(path) else None
 
 
-def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
-    """Work folder and step (None: the newest) of a work folder or a checkpoint."""
+def _newest(path: pathlib.Path, read: Callable, say: Callable[[str], None]) -> Any:
+    """What `read` finds in a checkpoint; in a work folder, in the newest sound one."""
     path = path.absolute()
     if checkpoint.is_checkpoint_folder(path):
-        return path, None
-    if path.name.isdigit() and checkpoint.is_checkpoint_folder(path.parent.parent):
-        return path.parent.parent, int(path.name)
+        return checkpoint.newest_sound(path / checkpoint.FOLDER, read, say)[1]
+    if path.name.isdigit() and int(path.name) in checkpoint.committed_steps(
+        path.parent
+    ):
+        return read(path)
     raise FileNotFoundError(
         f"{path} is no work folder with a checkpoint, no checkpoint, and not "
         "random:NAME (e.g. random:resnet50); `pretrain` makes work folders"

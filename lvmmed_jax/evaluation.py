@@ -55,7 +55,7 @@ def evaluate(
         raise ValueError("the data has masks and no classes: use --task linear_probe")
     results, pictures = [], None
     if data.labels is not None:
-        features = {name: _pooled(one, data.images) for name, one in models.items()}
+        features = {name: pooled(one, data.images) for name, one in models.items()}
         for name, probe in (("knn", probes.knn), ("linear_probe", probes.linear)):
             if name in tasks:
                 values = _accuracy(features, data, probe)
@@ -71,13 +71,13 @@ def evaluate(
     return Evaluation(results, pictures)
 
 
-def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
-    """[n, D] feature maps averaged over their cells."""
-    resized = _resized(images, encoder.image_size)
-    return encoders.feature_maps(encoder, resized).mean(axis=(1, 2))
+def pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
+    """[n, D] feature maps averaged over their cells, of images of any size."""
+    return encoders.pooled_features(encoder, resized(images, encoder.image_size))
 
 
-def _resized(images: list[np.ndarray], size: int) -> np.ndarray:
+def resized(images: list[np.ndarray], size: int) -> np.ndarray:
+    """[n, size, size, 3] uint8."""
     return np.stack([encoders.resize(image, size) for image in images])
 
 
@@ -92,8 +92,8 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    resized = _resized(data.images, _dense_size(encoder.image_size, data.images))
-    maps = encoders.feature_maps(encoder, resized)
+    size = _dense_size(encoder.image_size, data.images)
+    maps = encoders.feature_maps(encoder, resized(data.images, size))
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(
         maps[train],

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import fcntl
 import json
 import pathlib
 from collections.abc import Iterator
@@ -26,6 +27,24 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Holds `path`, an empty file that is made, until the end; freed if we are killed.
+
+    Raises:
+      OSError: another process holds it.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(
+                f"another process is at work in {path.parent}: stop it, or use another "
+                "folder"
+            ) from None
+        yield
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -1,10 +1,13 @@
 """A pre-training run put together: data, method, state, checkpoints, pictures."""
 
 import collections
+import contextlib
+import dataclasses
 import functools
 import importlib.metadata
 import pathlib
 import shlex
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,9 +16,22 @@ import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
-from lvmmed_jax import files, health
+from lvmmed_jax import files, health, online_knn, replay
 from lvmmed_jax.methods import table
-from lvmmed_jax.train import checkpoint, loop, sharding, state, step, writer
+from lvmmed_jax.train import (
+    checkpoint,
+    guard,
+    loop,
+    optimizer,
+    sharding,
+    sinks,
+    state,
+    step,
+    task,
+    throughput,
+    trace,
+    writer,
+)
 
 _EVALUATION_SEED = 1  # of the fixed images, and of their fixed views
 _DATA = {"--data": "data_sha256", "--held-out": "held_out_sha256"}
@@ -23,17 +39,37 @@ _NUM_CONTACT = 48  # thumbnails in the report
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
+class Options(NamedTuple):
+    """What a user may ask of a run besides its config.
+
+    Attributes:
+      knn_data: labelled images for on-line k-NN.
+      profile: whether to trace a few steps.
+      logs: where metrics go besides files, some of `sinks.REMOTE`.
+    """
+
+    knn_data: str | None = None
+    profile: bool = False
+    logs: tuple[str, ...] = ()
+
+
+_NONE = Options()
+
+
 class Run(NamedTuple):
     """Everything a run needs before its first step."""
 
     config: configs.Config
+    options: Options
     data: pathlib.Path
     workdir: pathlib.Path
     extra: dict[str, Any]
     mesh: jax.sharding.Mesh
+    method: task.Task
+    abstract: state.TrainState
     train_state: state.TrainState
     step_fn: step.StepFn
-    evaluate: Callable[[state.TrainState], Any]
+    evaluations: tuple[loop.Evaluation, ...]
     evaluation_batch: dict[str, jax.Array]
 
 
@@ -44,6 +80,7 @@ def prepare(
     held_out: pathlib.Path | None,
     workdir: pathlib.Path,
     extra: dict[str, Any],
+    options: Options = _NONE,
 ) -> Run:
     """Checks the settings, then makes or restores the state.
 
@@ -55,35 +92,46 @@ def prepare(
       workdir: is made; a checkpoint in it is restored.
       extra: JSON values saved with every checkpoint; a checkpoint found must have the
         same `config`, `data_sha256` and `held_out_sha256`.
+      options: what else is asked for.
 
     Raises:
       ValueError: a value outside its range, a batch that does not cut into graphs,
-        other data or another config than the checkpoint's, or a damaged checkpoint.
+        other data or another config than the checkpoint's, or damaged checkpoints only.
     """
     configs.validate(config)
-    mesh = sharding.make_mesh()
-    for name, count in (
-        ("data.global_batch", config.data.global_batch),
-        ("train.num_evaluation_images", config.train.num_evaluation_images),
+    mesh, settings = sharding.make_mesh(), config.optimizer
+    graph_size, parts = config.matching.graph_size, settings.accumulate
+    for name, count, num_parts in (
+        ("data.global_batch", config.data.global_batch, parts),
+        ("train.num_evaluation_images", config.train.num_evaluation_images, 1),
     ):
-        sharding.check_batch(name, count, config.matching.graph_size, mesh.size)
+        sharding.check_batch(name, count, graph_size, mesh.size, num_parts)
     method = table.find(config.train.method).make_task(config, mesh)
-    tx, schedule = step.make_optimizer(
-        config.optimizer.learning_rate, config.optimizer.halve_at, config.train.steps
-    )
+    tx, schedule = _make_optimizer(config)
+    same, key = sharding.replicated(mesh), jax.random.key(config.train.seed)
+    averages = settings.ema_decay is not None
+    abstract = state.abstract(method.init, tx, key, same, averages)
     workdir.mkdir(parents=True, exist_ok=True)
-    train_state = _make_state(config, method, tx, mesh, workdir, extra)
-    batch = _host_batch(config, held_out or data)
-    batch = sharding.put_batch(batch, mesh)
+    train_state = _restore(workdir, extra, abstract)
+    if train_state is None:
+        train_state = state.create(method.init, tx, key, same, averages)
+    batch = sharding.put_batch(_host_batch(config, held_out or data), mesh)
     return Run(
         config=config,
+        options=options,
         data=data,
         workdir=workdir,
         extra=extra,
         mesh=mesh,
+        method=method,
+        abstract=abstract,
         train_state=train_state,
-        step_fn=step.make_train_step(method.loss_fn, tx, schedule, mesh),
-        evaluate=_make_evaluate(method, batch),
+        step_fn=step.make_train_step(
+            method.loss_fn, tx, schedule, mesh, settings.ema_decay
+        ),
+        evaluations=_make_evaluations(
+            config, options, data, method, batch, train_state
+        ),
         evaluation_batch=batch,
     )
 
@@ -92,66 +140,148 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """Trains to the end or until `should_stop()`, then draws the report's pictures.
 
     Returns:
-      JSON values: the step reached, the last metrics, and what the verdict on the
-      run's health finds wrong.
+      JSON values: the step reached, the last metrics, the best checkpoint kept, and
+      what the verdict on the run's health finds wrong.
+
+    Raises:
+      guard.NonFiniteError: too many steps in a row were not finite.
+      OSError: another process trains in this work folder, or it cannot be written to.
     """
     num_steps, last = run.config.train.steps, run.train_state
     if int(last.step) < num_steps:
-        last = _run_loop(run, should_stop)
+        with files.locked(run.workdir / ".lock"):
+            last = _run_loop(run, should_stop)
     if int(last.step) == num_steps:
         _write_pictures(run, last)
     lines = writer.read(run.workdir / writer.FILE)
+    metric = run.config.train.best_metric
+    best = checkpoint.best_step(run.workdir / checkpoint.FOLDER, metric)
     return {
         **writer.latest(lines),
         "step": int(last.step),
+        "best": best and {"step": best[0], metric: best[1]},
         "warnings": list(_complaints(run.config.matching.graph_size, lines)),
     }
+
+
+def repeat(run: Run, path: pathlib.Path) -> dict[str, Any]:
+    """Repeats a skipped step of this run, see `replay.replay`."""
+    _check_same(path, run.workdir, run.extra)
+    return replay.replay(
+        path,
+        run.abstract,
+        run.method,
+        run.step_fn,
+        data=run.data,
+        mesh=run.mesh,
+        global_batch=run.config.data.global_batch,
+        seed=run.config.train.seed,
+        num_parts=run.config.optimizer.accumulate,
+    )
 
 
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
     """The loop with its data, its log and its checkpoints, all closed at the end."""
     config, start = run.config, int(run.train_state.step)
-    batches = mixture.host_batches(
-        run.data,
-        global_batch=config.data.global_batch,
-        seed=config.train.seed,
-        start=start,
-        num_workers=config.data.num_workers,
-    )
-    metrics_writer = writer.Writer(
-        run.workdir,
-        start=start,
-        num_steps=config.train.steps,
-        global_batch=config.data.global_batch,
-        judge=functools.partial(_complaints, config.matching.graph_size),
-    )
-    try:
-        with metrics_writer, checkpoint.Checkpoints(run.workdir) as checkpoints:
-            return loop.run(
-                run.train_state,
-                step_fn=run.step_fn,
-                evaluate=run.evaluate,
-                batches=batches,
-                mesh=run.mesh,
-                rhythm=loop.Rhythm(
-                    config.train.steps,
-                    config.train.log_every_steps,
-                    config.train.evaluate_every_steps,
-                    config.train.checkpoint_every_steps,
+    with contextlib.ExitStack() as stack:
+        batches = mixture.host_batches(
+            run.data,
+            global_batch=config.data.global_batch,
+            seed=config.train.seed,
+            start=start,
+            num_workers=config.data.num_workers,
+        )
+        stack.callback(batches.close)
+        metrics_writer = stack.enter_context(
+            writer.Writer(
+                run.workdir,
+                start=start,
+                num_steps=config.train.steps,
+                global_batch=config.data.global_batch,
+                judge=functools.partial(_complaints, config.matching.graph_size),
+                sinks=sinks.open_all(
+                    run.options.logs,
+                    run.workdir,
+                    start=start,
+                    config=dataclasses.asdict(config),
                 ),
-                metrics_writer=metrics_writer,
-                checkpoints=checkpoints,
-                extra=run.extra,
-                should_stop=should_stop,
             )
-    finally:
-        batches.close()
+        )
+        saver = checkpoint.Saver(
+            run.workdir,
+            keep_last=config.train.keep_last,
+            best_metric=config.train.best_metric,
+        )
+        profile = trace.Trace(run.workdir, start)
+        stack.callback(profile.close)
+        step_fn, flops = step.compile_step(
+            run.step_fn, run.abstract, _abstract_batch(run)
+        )
+        return loop.run(
+            run.train_state,
+            step_fn=step_fn,
+            evaluations=run.evaluations,
+            batches=batches,
+            mesh=run.mesh,
+            rhythm=loop.Rhythm(
+                config.train.steps,
+                config.train.log_every_steps,
+                config.train.checkpoint_every_steps,
+                config.optimizer.accumulate,
+            ),
+            meter=throughput.Meter(flops),
+            metrics_writer=metrics_writer,
+            saver=stack.enter_context(saver),
+            nonfinite=guard.Guard(
+                run.workdir, run.extra, config.train.max_skipped, metrics_writer.say
+            ),
+            extra=run.extra,
+            should_stop=should_stop,
+            trace=profile if run.options.profile else lambda number, train_state: None,
+        )
 
 
 def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
     """What is wrong with a run, if anything can be told yet."""
     verdict = health.judge(metrics, graph_size)
     return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
+
+
+def _make_optimizer(config: configs.Config):
+    """The optimiser and its learning rate."""
+    settings = config.optimizer
+    schedule = optimizer.make_schedule(
+        settings.schedule,
+        peak=settings.learning_rate,
+        num_steps=config.train.steps,
+        halve_at=settings.halve_at,
+        warmup=settings.warmup,
+    )
+    tx = optimizer.make_optimizer(
+        settings.name,
+        schedule,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+    )
+    return tx, schedule
+
+
+def _abstract_batch(run: Run) -> Any:
+    """Shapes of a batch in its parts, on the devices."""
+    found = mixture.read_manifest(run.data)
+    parts = run.config.optimizer.accumulate
+    size, lead = found["size"], (parts, run.config.data.global_batch // parts)
+    shapes = {
+        "image": ((*lead, size, size, found["channels"]), np.uint8),
+        "size": ((*lead, 2), np.int32),
+        "index": (lead, jax.dtypes.canonicalize_dtype(np.int64)),
+    }
+    cut = sharding.over_parts(run.mesh)
+    return {
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
+        for name, (shape, dtype) in shapes.items()
+    }
 
 
 def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
@@ -179,27 +309,42 @@ def _by_modality(counts: dict[str, dict[str, int]]) -> dict[str, int]:
     return dict(total.most_common())
 
 
-def _make_state(config, method, tx, mesh, workdir, extra):
-    """Restores the newest checkpoint, or initialises from the config's seed."""
-    same = sharding.replicated(mesh)
-    key = jax.random.key(config.train.seed)
+def _restore(
+    workdir: pathlib.Path, extra: dict[str, Any], abstract: state.TrainState
+) -> state.TrainState | None:
+    """The newest sound checkpoint; None where there is none at all."""
+    folder = workdir / checkpoint.FOLDER
     if not checkpoint.is_checkpoint_folder(workdir):
-        return state.create(method.init, tx, key, same)
-    with checkpoint.Checkpoints(workdir) as checkpoints:
-        found = checkpoints.extra()
-        changed = configs.differences(extra["config"], found["config"])
-        if changed:
+        return None
+
+    def read(path: pathlib.Path) -> state.TrainState:
+        _check_same(path, workdir, extra)
+        return checkpoint.restore(path, abstract)[0]
+
+    number, found = checkpoint.newest_sound(folder, read, _warn)
+    checkpoint.set_aside(folder, after=number)
+    return found
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _check_same(path: pathlib.Path, workdir: pathlib.Path, extra: dict) -> None:
+    """Refuses a checkpoint of another config or of other data."""
+    found = checkpoint.read_extra(path)
+    changed = configs.differences(extra["config"], found["config"])
+    if changed:
+        raise ValueError(
+            f"{workdir} holds a run with another config ({'; '.join(changed)}): "
+            "give another --workdir, or the config it was made with"
+        )
+    for flag, name in _DATA.items():
+        if found.get(name) != extra[name]:
             raise ValueError(
-                f"{workdir} holds a run with another config ({'; '.join(changed)}): "
-                "give another --workdir, or the config it was made with"
+                f"{workdir} was made with other data than {flag} holds now (its "
+                "manifest differs): use another --workdir, or the data of that run"
             )
-        for flag, name in _DATA.items():
-            if found.get(name) != extra[name]:
-                raise ValueError(
-                    f"{workdir} was made with other data than {flag} holds now (its "
-                    "manifest differs): use another --workdir, or the data of that run"
-                )
-        return checkpoints.restore(state.abstract(method.init, tx, key, same))
 
 
 def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndarray]:
@@ -217,10 +362,23 @@ def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndar
         batches.close()
 
 
-def _make_evaluate(method, batch):
+def _make_evaluations(config, options, data, method, batch, first):
+    """The noise-free metrics and, where asked for, on-line k-NN."""
     key = jax.random.key(_EVALUATION_SEED)
     evaluate = step.make_evaluate(method.evaluate)
-    return lambda now: evaluate(now.params, now.model_state, batch, key)
+
+    def measure(now: state.TrainState):
+        return evaluate(now.model["params"], now.model["model_state"], batch, key)
+
+    found = [loop.Evaluation(config.train.evaluate_every_steps, measure)]
+    if options.knn_data is not None:
+        steps_an_epoch = (
+            mixture.read_manifest(data)["records"] / config.data.global_batch
+        )
+        every = max(round(config.train.knn_every_epochs * steps_an_epoch), 1)
+        knn = online_knn.make(config, options.knn_data, first)
+        found.append(loop.Evaluation(every, knn))
+    return tuple(found)
 
 
 def _write_pictures(run: Run, last: state.TrainState) -> None:
@@ -230,7 +388,8 @@ def _write_pictures(run: Run, last: state.TrainState) -> None:
     if make_pictures is not None:
         draw = jax.jit(make_pictures(run.config, run.mesh))
         key = jax.random.key(_EVALUATION_SEED)
-        arrays = draw(last.params, last.model_state, run.evaluation_batch, key)
+        model = last.model
+        arrays = draw(model["params"], model["model_state"], run.evaluation_batch, key)
     images = mixture.first_images(run.data, count=_NUM_CONTACT)
     files.write_arrays(
         run.workdir / "pictures" / "pretrain.npz",

@@ -12,7 +12,7 @@ import tiny_runs
 
 from lvmmed_jax import command_line, config, encoders
 from lvmmed_jax.methods import graph_matching
-from lvmmed_jax.train import checkpoint, sharding, state, step
+from lvmmed_jax.train import checkpoint, sharding, state
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +44,12 @@ def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     mesh = sharding.make_mesh(1)
     method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
-    tx, _ = step.make_optimizer(3e-3, (), 6)
+    tx, _ = tiny_runs.adam(3e-3)
     begin = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
     last = dataclasses.replace(begin, step=jnp.asarray(3, jnp.int32))
     extra = {"config": json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG)))}
-    with checkpoint.Checkpoints(folder) as checkpoints:
-        checkpoints.save(last, extra)
+    with checkpoint.Saver(folder) as saver:
+        saver.save(3, last, extra)
     return folder
 
 

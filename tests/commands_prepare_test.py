@@ -1,6 +1,7 @@
 """The `prepare` command: what it prints, and what it must never print."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 from data_pipelines import manifest
 from lvmmed_jax import command_line
+from lvmmed_jax.commands import prepare
 
 RNG = np.random.default_rng(0)
 SECRETS = ("Mustermann", "ID-4711", "19700101", "geheim", "GEHEIM")
@@ -85,6 +87,16 @@ def test_counts_reasons_and_place_are_printed(folder, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("already prepared")
 
 
+def test_log_says_now_and_then_how_far_it_is(folder, tmp_path, capsys, monkeypatch):
+    assert run(folder, "--out", tmp_path / "quick") == 0
+    assert capsys.readouterr().err == ""  # done before the first line is due
+    monkeypatch.setattr(prepare, "_SECONDS_BETWEEN_LINES", 0.0)
+    assert run(folder, "--out", tmp_path / "slow") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 24
+    assert re.fullmatch(r"file 24/24  [\d.]+ files/s  0 s left", lines[-1]), lines[-1]
+
+
 def test_json_accounts_for_every_file(folder, tmp_path, capsys):
     assert run(folder, "--out", tmp_path / "out", "--dataset", "mine", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -128,7 +140,7 @@ def test_help_shows_examples_and_imports_nothing_heavy():
         "import sys; from lvmmed_jax import command_line\n"
         "try: command_line.main(['prepare', '--help'])\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "assert not {'numpy', 'PIL', 'jax', 'tqdm'} & set(sys.modules)"
+        "assert not {'numpy', 'PIL', 'jax', 'rich'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -41,6 +41,9 @@ def _save_run(workdir, shards):
         model_state={},
         opt_state={},
         key=jax.random.key(0),
+        averaged=None,
+        skipped=jnp.asarray(0, jnp.int32),
+        held=jnp.asarray(False),
     )
     manifest = (shards / "manifest.json").read_bytes()
     extra = {
@@ -48,8 +51,8 @@ def _save_run(workdir, shards):
         "data_sha256": hashlib.sha256(manifest).hexdigest(),
         "held_out_sha256": None,
     }
-    with checkpoint.Checkpoints(workdir) as checkpoints:
-        checkpoints.save(nothing, extra)
+    with checkpoint.Saver(workdir) as saver:
+        saver.save(2, nothing, extra)
 
 
 def test_data_without_a_manifest(tmp_path, capsys):

@@ -11,7 +11,7 @@ import tiny_runs
 
 from lvmmed_jax import encoders, views
 from lvmmed_jax.methods import graph_matching, two_views
-from lvmmed_jax.train import checkpoint, sharding, state, step
+from lvmmed_jax.train import checkpoint, sharding, state
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_random_encoder_depends_on_the_seed_only(encoder):
 def test_random_encoder_is_the_start_of_the_run(encoder):
     mesh = sharding.make_mesh(8)
     method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
-    tx, _ = step.make_optimizer(1e-3, (), 6)
+    tx, _ = tiny_runs.adam(1e-3)
     key = jax.random.key(tiny_runs.CONFIG.train.seed)
     first = state.create(method.init, tx, key, sharding.replicated(mesh))
     jax.tree.map(
@@ -108,20 +108,20 @@ def test_images_become_square_rgb(shape):
 def test_saved_encoders_come_back(tmp_path):
     config = json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG)))
     method = graph_matching.make_task(tiny_runs.CONFIG, sharding.make_mesh(1))
-    tx, _ = step.make_optimizer(3e-3, (), 6)
+    tx, _ = tiny_runs.adam(3e-3)
     begin = state.create(
         method.init,
         tx,
         jax.random.key(0),
         sharding.replicated(sharding.make_mesh(1)),
     )
-    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    with checkpoint.Saver(tmp_path) as saver:
         for number in (1, 2):
             params = jax.tree.map(lambda x, n=number: n * x, begin.params)
             saved = dataclasses.replace(
                 begin, step=jnp.asarray(number, jnp.int32), params=params
             )
-            checkpoints.save(saved, {"config": config})
+            saver.save(number, saved, {"config": config})
     for name, factor in (("", 2), ("checkpoints/1", 1), ("checkpoints/2", 2)):
         found = encoders.load(str(tmp_path / name))
         jax.tree.map(
@@ -133,7 +133,7 @@ def test_saved_encoders_come_back(tmp_path):
         assert encoders.run_config(str(tmp_path / name)) == tiny_runs.CONFIG
     assert encoders.work_folder(str(tmp_path)) == tmp_path
     assert encoders.work_folder(str(tmp_path / "checkpoints" / "1")) is None
-    with pytest.raises(ValueError, match=r"checkpoint 7 .* cannot be read"):
+    with pytest.raises(FileNotFoundError, match=r"checkpoints/7 is no work folder"):
         encoders.load(str(tmp_path / "checkpoints" / "7"))
 
 

@@ -40,7 +40,7 @@ def _batch(count=32, size=48):
 def _start(num_devices, settings=CONFIG):
     mesh = sharding.make_mesh(num_devices)
     method = graph_matching.make_task(settings, mesh)
-    tx, schedule = step.make_optimizer(3e-3, (0.5,), 20)
+    tx, schedule = tiny_runs.adam(3e-3, (0.5,))
     key = jax.random.key(0)
     first = state.create(method.init, tx, key, sharding.replicated(mesh))
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
@@ -74,7 +74,7 @@ def test_eight_devices_are_one_in_loss_and_gradient():
 
 def test_collectives_are_the_gradient_and_batch_norm_only(eight):
     mesh, _, first, run = eight
-    batch = sharding.put_batch(_batch(), mesh)
+    batch = sharding.put_parts(_batch(), mesh, 1)
     text = run.lower(first, batch).compile().as_text()
     found = {
         name: len(re.findall(rf" {name}(?:-start)?\(", text))
@@ -90,7 +90,7 @@ def test_step_trains_every_network_and_compiles_once(eight):
     mesh, _, first, run = eight
     before = jax.device_get(first.params)
     now = jax.tree.map(jnp.copy, first)
-    batch = sharding.put_batch(_batch(), mesh)
+    batch = sharding.put_parts(_batch(), mesh, 1)
     for _ in range(2):
         now, metrics = run(now, batch)
     assert run._cache_size() == 1
@@ -109,8 +109,9 @@ def test_golden_step(eight):
     so in the CHANGELOG.
     """
     mesh, method, first, run = eight
+    parts = sharding.put_parts(_batch(), mesh, 1)
+    _, metrics = run(jax.tree.map(jnp.copy, first), parts)
     batch = sharding.put_batch(_batch(), mesh)
-    _, metrics = run(jax.tree.map(jnp.copy, first), batch)
     evaluate = jax.jit(method.evaluate)
     fixed = evaluate(first.params, first.model_state, batch, jax.random.key(1))
     found = {name: float(value) for name, value in (metrics | fixed).items()}
@@ -221,7 +222,7 @@ def test_loss_is_nan_where_an_affinity_is(eight):
         ),
     }
     broken = dataclasses.replace(jax.tree.map(jnp.copy, first), params=params)
-    _, found = run(broken, sharding.put_batch(_batch(), mesh))
+    _, found = run(broken, sharding.put_parts(_batch(), mesh, 1))
     assert np.isnan(float(found["loss"]))
 
 
@@ -233,7 +234,7 @@ def test_real_resnet50_step_at_224_pixels():
     )
     mesh, _, first, run = _start(1, settings)
     before = jax.device_get(first.params)
-    batch = sharding.put_batch(_batch(16, 256), mesh)
+    batch = sharding.put_parts(_batch(16, 256), mesh, 1)
     now, metrics = run(first, batch)
     assert 0 < float(metrics["loss"]) <= 32
     assert 0 < float(metrics["gradient_norm"]) < 1e3

@@ -57,13 +57,13 @@ def test_step_is_the_same_on_eight_devices_and_lowers_the_loss():
     for num_devices in (1, 8):
         mesh = sharding.make_mesh(num_devices)
         method = simclr.make_task(tiny_runs.CONFIG, mesh)
-        tx, schedule = step.make_optimizer(3e-3, (), 20)
+        tx, schedule = tiny_runs.adam(3e-3)
         key = jax.random.key(0)
         now = state.create(method.init, tx, key, sharding.replicated(mesh))
         run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
         losses = []
         for _ in range(8):
-            now, metrics = run(now, sharding.put_batch(batch, mesh))
+            now, metrics = run(now, sharding.put_parts(batch, mesh, 1))
             losses.append(float(metrics["loss"]))
         found.append(losses)
     np.testing.assert_allclose(*found, rtol=1e-3)

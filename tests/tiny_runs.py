@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from lvmmed_jax import command_line, config
+from lvmmed_jax.train import optimizer
 
 CONFIG = config.Config(
     data=config.Data(global_batch=32, num_workers=0),
@@ -22,6 +23,15 @@ CONFIG = config.Config(
         checkpoint_every_steps=2,
     ),
 )
+
+
+def adam(learning_rate, halve_at=()):
+    """The optimiser of a run of 20 steps, and its learning rate."""
+    schedule = optimizer.make_schedule(
+        "halved", peak=learning_rate, num_steps=20, halve_at=halve_at
+    )
+    return optimizer.make_optimizer("adam", schedule), schedule
+
 
 CONFIG_FILE = '''
 """The settings of tests/tiny_runs.py as a config file."""

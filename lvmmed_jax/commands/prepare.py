@@ -2,10 +2,13 @@
 
 import argparse
 import collections
+import contextlib
 import json
 import pathlib
 import re
-import sys
+import time
+
+from lvmmed_jax import progress
 
 _EXAMPLE = """\
 examples:
@@ -19,6 +22,7 @@ NIfTI files are read. Shards and manifest name a file by its number and content 
 """
 _PLANES = ("axial", "coronal", "sagittal")
 _FIRST_REASONS = 12
+_SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 
 
 def main(argv: list[str]) -> int:
@@ -128,14 +132,27 @@ def _tell(made, options, *, already_prepared: bool) -> None:
         print(f"shards and manifest: {options.out}")
 
 
+@contextlib.contextmanager
 def _progress(inputs):
     """Files done, rate and time left; in a log only now and then."""
-    import tqdm
+    with progress.Progress("prepare", total=len(inputs), unit="files") as bar:
+        yield _counted(inputs, bar)
 
-    seconds = 0.2 if sys.stderr.isatty() else 30
-    return tqdm.tqdm(
-        inputs, unit="file", file=sys.stderr, mininterval=seconds, delay=seconds
-    )
+
+def _counted(inputs, bar):
+    """Passes the inputs on, and says how far they are."""
+    began = said = time.monotonic()
+    for number, entry in enumerate(inputs, start=1):
+        yield entry  # done when the next one is asked for
+        bar.update(number)
+        now = time.monotonic()
+        if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES:
+            continue
+        said, rate = now, number / (now - began)
+        bar.say(
+            f"file {number}/{len(inputs)}  {progress.rate_text(rate, 'files')}  "
+            f"{(len(inputs) - number) / rate:.0f} s left"
+        )
 
 
 def _shard_name(options) -> str:

@@ -12,6 +12,10 @@ _ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is t
 _EXAMPLE = """example:
   python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
       --train.steps=500 --views.size=96
+
+a step whose loss or gradient is not finite is skipped and saved; this repeats it:
+  python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
+      --train.steps=500 --views.size=96 --replay runs/first/skipped/120
 """
 
 
@@ -25,6 +29,10 @@ def main(argv: list[str]) -> int:
         workdir=pathlib.Path(arguments.workdir),
         overrides=overrides,
         as_json=arguments.json,
+        knn_data=arguments.knn_data,
+        profile=arguments.profile,
+        repeated=arguments.replay,
+        logs=tuple(arguments.log),
     )
 
 
@@ -36,9 +44,29 @@ def run(
     workdir: pathlib.Path,
     overrides: dict[str, Any],
     as_json: bool,
+    knn_data: str | None = None,
+    profile: bool = False,
+    repeated: pathlib.Path | None = None,
+    logs: tuple[str, ...] = (),
 ) -> int:
-    """Pre-trains and writes the work folder; returns the exit code."""
+    """Pre-trains and writes the work folder; returns the exit code.
+
+    Args:
+      config_name: a shipped config's name, or a Python file.
+      data: shards.
+      held_out: shards to measure on, or None.
+      workdir: the work folder.
+      overrides: "section.key" -> value.
+      as_json: prints JSON.
+      knn_data: labelled images for on-line k-NN.
+      profile: traces a few steps.
+      repeated: a skipped step to repeat; nothing is trained or written then.
+      logs: where metrics go besides files: wandb, mlflow.
+    """
     from lvmmed_jax import config_files
+    from lvmmed_jax.train import sinks
+
+    sinks.check(logs)
 
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
@@ -62,8 +90,17 @@ def run(
     }
     with interruption.watch() as stop:
         run_ = pretraining.prepare(
-            config, data=data, held_out=held_out, workdir=workdir, extra=identity
+            config,
+            data=data,
+            held_out=held_out,
+            workdir=workdir,
+            extra=identity,
+            options=pretraining.Options(knn_data, profile, logs),
         )
+        if repeated is not None:
+            found = pretraining.repeat(run_, repeated)
+            print(json.dumps(found) if as_json else replay_text(found))
+            return 0
         files.write_json(workdir / "config.json", settings)
         about = pretraining.facts(run_, manifest, sys.argv)
         about["data"]["held_out_records"] = held_out_records
@@ -92,8 +129,30 @@ def text(result: dict[str, float], workdir: pathlib.Path) -> str:
         f"{result[found]:.3f}, embedding rank "
         f"{result['embedding_rank']:.1f}\n"
         + "".join(f"warning: {reason}\n" for reason in result["warnings"])
+        + _best_text(result, workdir)
         + f"encoder: {workdir}"
     )
+
+
+def _best_text(result: dict[str, Any], workdir: pathlib.Path) -> str:
+    """Where the best checkpoint is, if it is not the last."""
+    best = result.get("best")
+    if not best or best["step"] == result["step"]:
+        return ""
+    (metric,) = best.keys() - {"step"}
+    path = workdir / "checkpoints" / str(best["step"])
+    return f"best {metric.replace('_', ' ')}, {best[metric]:.4g}: {path}\n"
+
+
+def replay_text(found: dict[str, Any]) -> str:
+    """What a repeated step gave, beside what it gave at first."""
+    then, wrong = found["then"], found["not_finite"]
+    lines = [f"step {found['step']}, images {found['records']}"]
+    lines += [f"{name}: {found[name]}, then {then[name]}" for name in then]
+    lines.append("the same as then" if found["equal"] else "NOT the same as then")
+    names = ", ".join(wrong) if wrong else "none"
+    lines.append(f"parameters whose gradient is not finite: {names}")
+    return "\n".join(lines)
 
 
 def _say_start(run_: Any) -> None:
@@ -123,6 +182,29 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         help="measure loss and matching without noise on these, not on training images",
     )
     parser.add_argument("--workdir", required=True, help="where the run lives")
+    parser.add_argument(
+        "--knn-data",
+        metavar="FOLDER",
+        help="labelled images (as for `evaluate`): k-NN accuracy while it trains",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="write a trace of five steps to WORKDIR/profile (TensorBoard, Perfetto)",
+    )
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("wandb", "mlflow"),
+        help="send the metrics there too; set up in that tool's own environment",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="STEP_FOLDER",
+        type=pathlib.Path,
+        help="repeat a step that was skipped, WORKDIR/skipped/STEP, and train nothing",
+    )
     parser.add_argument(
         "--no-compile-cache",
         action="store_true",

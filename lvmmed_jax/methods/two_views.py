@@ -41,7 +41,12 @@ def make_networks(settings: configs.Model) -> Networks:
             f"{', '.join(resnet.VARIANTS)}"
         )
     return Networks(
-        resnet.ResNet(settings.encoder, settings.width, jnp.dtype(settings.dtype)),
+        resnet.ResNet(
+            settings.encoder,
+            settings.width,
+            jnp.dtype(settings.dtype),
+            settings.remat,
+        ),
         projector.Projector(settings.projection_width, settings.projection_hidden),
     )
 

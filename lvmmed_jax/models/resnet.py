@@ -74,11 +74,14 @@ class ResNet(nn.Module):
       variant: name of a row of `VARIANTS`.
       width: channels of the first stage, doubled in each further one; the paper: 64.
       dtype: of the activations.
+      remat: keep only the blocks' inputs for the backward pass and compute the rest of
+        each block anew: less memory for about a third more time.
     """
 
     variant: str
     width: int
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
@@ -91,12 +94,18 @@ class ResNet(nn.Module):
         x = nn.relu(_norm(train, self.dtype)(x))
         if pool:
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        num_before = 0
         for stage, num_blocks in enumerate(stage_sizes):
             for block in range(num_blocks):
                 halves = block == 0 and (stage > 0 or not pool)
                 stride = 2 if halves else 1
                 width = self.width * 2**stage
-                x = Block(width, stride, bottleneck, self.dtype)(x, train)
+                name = f"Block_{num_before + block}"  # the same with remat
+                x = block_class(width, stride, bottleneck, self.dtype, name=name)(
+                    x, train
+                )
+            num_before += num_blocks
         return x.astype(jnp.float32)
 
 

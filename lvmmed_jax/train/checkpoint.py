@@ -1,39 +1,77 @@
 """Checkpoints: a whole run in one asynchronous Orbax save; only committed steps count.
 
-Saved together: the training state (parameters, model state, optimiser, step, key), the
-position in the data (the next global batch), the config and the input normalisation.
+Saved together, under the number of the step: the model (parameters, model state, and
+their moving averages), what training goes on with (optimiser, step, key), and JSON
+values: the position in the data (the next global batch), the config, the input
+normalisation, the last evaluation, and the digests of all this.
 """
 
 import contextlib
+import gc
+import json
 import pathlib
 import shutil
-from collections.abc import Iterator
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
-from lvmmed_jax.train import state
+from lvmmed_jax.train import digest, state
 
 FOLDER = "checkpoints"
-KEEP_LAST = 2
+DAMAGED_FOLDER = "damaged"  # beside it: checkpoints that could not be read
+_RISING = ("accuracy", "rank", "std")  # metrics of which more is better
 
 
-class Checkpoints:
-    """The checkpoints of one work folder; use as a context manager.
+class DamagedError(ValueError):
+    """A checkpoint that cannot be read whole."""
 
-    Leaving the context waits for a save under way.
+
+class Saver:
+    """Writes the checkpoints of one work folder; use as a context manager.
+
+    Leaving the context waits for a save under way. One process at a time: what another
+    one left unfinished is swept away.
     """
 
-    def __init__(self, workdir: pathlib.Path):
-        """Opens `workdir`/checkpoints, which is made with the first save."""
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        folder: str = FOLDER,
+        keep_last: int = 2,
+        best_metric: str | None = None,
+    ):
+        """Opens `workdir`/`folder`, which is made with the first save.
+
+        Args:
+          workdir: the work folder.
+          folder: its name in there.
+          keep_last: how many of the newest steps are kept.
+          best_metric: the step that was best in this metric is kept too; see `is_best`.
+        """
         policies = ocp.training.preservation_policies
-        self._folder = pathlib.Path(workdir).absolute() / FOLDER
+        kept = [policies.LatestN(keep_last)]
+        if best_metric is not None:
+            best = policies.BestN(
+                get_metric_fn=lambda metrics: metrics[best_metric],
+                reverse=not _more_is_better(best_metric),
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            kept.append(best)
+        self._best_metric = best_metric
+        self._folder = pathlib.Path(workdir).absolute() / folder
+        self._sweep()
         self._checkpointer = ocp.training.Checkpointer(
-            self._folder, preservation_policy=policies.LatestN(KEEP_LAST)
+            self._folder, preservation_policy=policies.AnyPreservationPolicy(kept)
         )
         self._under_way = None
 
-    def __enter__(self) -> "Checkpoints":
+    def __enter__(self) -> "Saver":
         """Returns itself."""
         return self
 
@@ -49,14 +87,64 @@ class Checkpoints:
         finally:
             with contextlib.suppress(Exception):  # what failed is already told
                 self._checkpointer.close()
-            for unfinished in self._folder.glob("*.orbax-checkpoint-tmp"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            self._sweep()
+
+    def save(
+        self,
+        step: int,
+        train_state: state.TrainState,
+        extra: dict[str, Any],
+        metrics: dict[str, float] | None = None,
+    ) -> None:
+        """Starts a save; the state may be donated as soon as this returns.
+
+        Waits for the save before it: Orbax skips, in silence, one that begins while
+        another is under way.
+
+        Args:
+          step: the number of the checkpoint; one already saved is left as it is.
+          train_state: saved whole.
+          extra: JSON values that belong to the run: position, config, normalisation.
+          metrics: of an evaluation of just this state; without them the step cannot be
+            the best.
+
+        Raises:
+          OSError: the save before this one failed, or the folder cannot be written to.
+        """
+        with self._errors_told():
+            self._wait()
+            if step in committed_steps(self._folder):
+                return
+        self._check_writable()
+        with self._errors_told():
+            items = _items(train_state)
+            about = {
+                **extra,
+                "metrics": metrics,
+                "digests": {name: digest.of_arrays(x) for name, x in items.items()},
+            }
+            about = {"json": json.dumps(about), "sha256": digest.of_json(about)}
+            ranked = metrics if self._best_metric in (metrics or {}) else None
+            self._under_way = self._checkpointer.save_checkpointables_async(
+                step, {**items, "extra": about}, metrics=ranked
+            )
 
     def _wait(self) -> None:
         """Waits for a save under way."""
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             under_way.result()
+
+    def _check_writable(self) -> None:
+        """Orbax waits five minutes for a folder that it cannot make."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder):
+            pass
+
+    def _sweep(self) -> None:
+        """Removes saves that were cut off."""
+        for unfinished in self._folder.glob("*.orbax-checkpoint-tmp"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     @contextlib.contextmanager
     def _errors_told(self) -> Iterator[None]:
@@ -69,67 +157,169 @@ class Checkpoints:
                 f"{str(error).rpartition(': ')[2].partition(' [')[0]}"
             ) from error
 
-    def latest_step(self) -> int | None:
-        """The newest committed step, or None."""
-        latest = self._checkpointer.latest
-        return None if latest is None else latest.step
 
-    def save(self, train_state: state.TrainState, extra: dict[str, Any]) -> None:
-        """Starts a save; the state may be donated as soon as this returns.
-
-        Waits for the save before it: Orbax skips, in silence, one that begins while
-        another is under way.
-
-        Args:
-          train_state: saved under its own step; a step already saved is left as it is.
-          extra: JSON values that belong to the run: position, config, normalisation.
-
-        Raises:
-          OSError: the save before this one failed.
-        """
-        step = int(train_state.step)
-        with self._errors_told():
-            self._wait()
-            if step != self.latest_step():
-                self._under_way = self._checkpointer.save_checkpointables_async(
-                    step, {"state": train_state, "extra": extra}
-                )
-
-    def restore(
-        self, abstract: state.TrainState, step: int | None = None
-    ) -> state.TrainState:
-        """A saved state in the shapes and shardings of `abstract`.
-
-        Args:
-          abstract: of `state.abstract`.
-          step: None takes the newest.
-
-        Raises:
-          ValueError: the checkpoint is damaged or holds other arrays.
-        """
-        return self._load("state", abstract, step)
-
-    def extra(self, step: int | None = None) -> dict[str, Any]:
-        """The JSON values saved with a state.
-
-        Raises:
-          ValueError: the checkpoint is damaged.
-        """
-        return self._load("extra", None, step)
-
-    def _load(self, name: str, abstract: Any, step: int | None) -> Any:
-        step = self.latest_step() if step is None else step
-        try:
-            return self._checkpointer.load_checkpointables(step, {name: abstract})[name]
-        except Exception as error:  # orbax wraps every cause in one of many types
-            cause = error.__cause__ or error
-            raise ValueError(
-                f"checkpoint {step} in {self._folder} cannot be read: "
-                f"{str(cause).splitlines()[0]}"
-            ) from error
+def committed_steps(folder: pathlib.Path) -> list[int]:
+    """The steps whose save was finished, rising; none where there is no such folder."""
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
 def is_checkpoint_folder(workdir: pathlib.Path) -> bool:
     """Whether a run has saved at least one committed step in `workdir`."""
-    folder = pathlib.Path(workdir) / FOLDER
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+    return bool(committed_steps(pathlib.Path(workdir) / FOLDER))
+
+
+def read_extra(path: pathlib.Path) -> dict[str, Any]:
+    """The JSON values saved with a checkpoint.
+
+    Args:
+      path: the checkpoint, e.g. `workdir/checkpoints/400`.
+
+    Raises:
+      DamagedError: they are not what was saved.
+    """
+    about = _load(path, {"extra": None})["extra"]
+    try:
+        values = json.loads(about["json"])
+        whole = digest.of_json(values) == about["sha256"]
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise DamagedError(f"{path} is damaged: its settings are not those saved")
+    return values
+
+
+def restore(
+    path: pathlib.Path, abstract: state.TrainState
+) -> tuple[state.TrainState, dict[str, Any]]:
+    """A saved state in the shapes and shardings of `abstract`, and its JSON values.
+
+    Raises:
+      DamagedError: the checkpoint is not what was saved, or holds other arrays.
+    """
+    extra = read_extra(path)
+    found = _load_verified(path, _items(abstract), extra)
+    averaged = found.get("averaged")
+    return state.TrainState(
+        **found["model"], **found["training"], averaged=averaged
+    ), extra
+
+
+def restore_model(path: pathlib.Path, abstract: dict[str, Any], averages: bool) -> Any:
+    """Only the model of a checkpoint, {"params", "model_state"}.
+
+    Args:
+      path: the checkpoint.
+      abstract: its shapes and shardings.
+      averages: takes the moving averages.
+
+    Raises:
+      DamagedError: the checkpoint is not what was saved, or holds other arrays.
+    """
+    name = "averaged" if averages else "model"
+    return _load_verified(path, {name: abstract}, read_extra(path))[name]
+
+
+def newest_sound(
+    folder: pathlib.Path,
+    read: Callable[[pathlib.Path], Any],
+    say: Callable[[str], None],
+) -> tuple[int, Any]:
+    """The newest checkpoint that can be read; says which ones cannot.
+
+    Args:
+      folder: of checkpoints, one at least.
+      read: path of a checkpoint -> what is wanted of it.
+      say: takes a line for each damaged one.
+
+    Returns:
+      Its step, and what `read` returned.
+
+    Raises:
+      ValueError: all are damaged.
+    """
+    for step in reversed(committed_steps(folder)):
+        try:
+            return step, read(folder / str(step))
+        except DamagedError as error:
+            say(f"{error}; going back to the checkpoint before it")
+    raise ValueError(
+        f"every checkpoint in {folder} is damaged: begin again with another --workdir"
+    )
+
+
+def set_aside(folder: pathlib.Path, after: int) -> None:
+    """Moves checkpoints of later steps out of the way of a run that goes on at `after`.
+
+    They are kept in `DAMAGED_FOLDER`, beside `folder`.
+    """
+    for step in committed_steps(folder):
+        if step > after:
+            target = folder.parent / DAMAGED_FOLDER / str(step)
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            (folder / str(step)).rename(target)
+
+
+def best_step(folder: pathlib.Path, metric: str) -> tuple[int, float] | None:
+    """The kept step that was best in a metric, with its value; None: none has it."""
+    found = []
+    for step in committed_steps(folder):
+        with contextlib.suppress(DamagedError):
+            value = (read_extra(folder / str(step))["metrics"] or {}).get(metric)
+            if value is not None:
+                found.append((step, value))
+    choose = max if _more_is_better(metric) else min
+    return choose(found, key=lambda pair: pair[1], default=None)
+
+
+def _more_is_better(metric: str) -> bool:
+    """Whether the highest value is the best; of losses it is the lowest."""
+    return metric.endswith(_RISING)
+
+
+def _items(train_state: state.TrainState) -> dict[str, Any]:
+    """The parts of a state that can be loaded one without the other."""
+    model = {"params": train_state.params, "model_state": train_state.model_state}
+    names = ("step", "opt_state", "key", "skipped", "held")
+    items = {
+        "model": model,
+        "training": {name: getattr(train_state, name) for name in names},
+    }
+    if train_state.averaged is not None:
+        items["averaged"] = train_state.averaged
+    return items
+
+
+def _load_verified(path, abstract, extra) -> dict[str, Any]:
+    found = _load(path, abstract)
+    for name, tree in found.items():
+        saved, read = extra["digests"].get(name, {}), digest.of_arrays(tree)
+        wrong = [leaf for leaf, sums in read.items() if saved.get(leaf) != sums]
+        if _forms(tree) != _forms(abstract[name]):
+            raise DamagedError(f"{path} is damaged: {name} holds arrays of other forms")
+        if wrong:
+            raise DamagedError(
+                f"{path} is damaged: {len(wrong)} of {len(read)} arrays are not those "
+                f"saved, the first is {name}{wrong[0]}"
+            )
+    return found
+
+
+def _forms(tree: Any) -> list[tuple]:
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
+def _load(path: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ocp.load_checkpointables(pathlib.Path(path).absolute(), abstract)
+    except Exception as error:  # orbax wraps every cause in one of many types
+        cause = error.__cause__ or error
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        del cause
+    with warnings.catch_warnings():  # it leaves coroutines that were never awaited
+        warnings.simplefilter("ignore", RuntimeWarning)
+        gc.collect()
+    raise DamagedError(f"{path} is damaged: it cannot be read ({lines[0][:80]})")

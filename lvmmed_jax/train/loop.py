@@ -1,148 +1,177 @@
 """The training loop: evaluate, save, next batch, step, read the step before."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
-from lvmmed_jax.train import checkpoint, sharding, state, step, task, writer
+from lvmmed_jax.train import (
+    checkpoint,
+    guard,
+    sharding,
+    state,
+    step,
+    task,
+    throughput,
+    writer,
+)
 
 
 class Rhythm(NamedTuple):
-    """When what happens, in steps."""
+    """When what happens, in steps; into how many parts a batch is cut."""
 
     num_steps: int
     log_every_steps: int
-    evaluate_every_steps: int
     checkpoint_every_steps: int
+    num_parts: int = 1
 
 
-class NonFiniteError(ValueError):
-    """The loss or its gradient is no longer a number."""
+class Evaluation(NamedTuple):
+    """A measurement: at its own interval, at every save, and at the end."""
+
+    every_steps: int
+    measure: Callable[[state.TrainState], task.Metrics]
 
 
 def run(
     train_state: state.TrainState,
     *,
     step_fn: step.StepFn,
-    evaluate: Callable[[state.TrainState], task.Metrics],
+    evaluations: Sequence[Evaluation],
     batches: Iterator[dict[str, Any]],
     mesh: Mesh,
     rhythm: Rhythm,
+    meter: throughput.Meter,
     metrics_writer: writer.Writer,
-    checkpoints: checkpoint.Checkpoints,
+    saver: checkpoint.Saver,
+    nonfinite: guard.Guard,
     extra: dict[str, Any],
     should_stop: Callable[[], bool],
+    trace: Callable[[int, state.TrainState], None],
 ) -> state.TrainState:
-    """Trains until `rhythm.num_steps` updates are done or `should_stop()`.
+    """Trains until `rhythm.num_steps` batches are seen or `should_stop()`.
 
     A step's metrics are read only after the next step is dispatched, so the devices
     never wait for the host. Stopped or finished, the last state is saved.
 
     Args:
       train_state: where to begin; donated to the first step.
-      step_fn: of `step.make_train_step`.
-      evaluate: state -> metrics, at its own interval and at the end.
+      step_fn: of `step.compile_step`.
+      evaluations: what is measured between steps.
       batches: host batches, beginning with number `train_state.step`.
       mesh: the devices.
       rhythm: intervals.
+      meter: takes the times.
       metrics_writer: takes the metrics.
-      checkpoints: takes the state.
-      extra: JSON values saved with it.
+      saver: takes the state.
+      nonfinite: takes the steps whose loss or gradient is not finite.
+      extra: JSON values saved with the state.
       should_stop: read before every step.
+      trace: called before every step with its number and the state.
 
     Returns:
       The last state.
 
     Raises:
-      NonFiniteError: loss or gradient is not finite; the last good checkpoint stays.
+      guard.NonFiniteError: too many steps in a row were not finite; the last checkpoint
+        stays.
     """
-    log = _Log(metrics_writer, rhythm)
-    start = now = int(train_state.step)
+    log = _Log(metrics_writer, rhythm, meter, nonfinite)
+    start = now = int(fetch(train_state.step))
     while now < rhythm.num_steps and not should_stop():
-        if now % rhythm.evaluate_every_steps == 0:
-            log.evaluation(now, evaluate, train_state)
-        if now and now % rhythm.checkpoint_every_steps == 0:
-            log.finish()
-            _save(checkpoints, train_state, extra)
-        batch = log.next_batch(batches)
-        train_state, metrics = step_fn(train_state, sharding.put_batch(batch, mesh))
+        trace(now, train_state)
+        saves = now > 0 and now % rhythm.checkpoint_every_steps == 0
+        due = [each for each in evaluations if saves or now % each.every_steps == 0]
+        if due:
+            train_state, _ = log.finish(train_state)
+            measured = log.evaluate(now, due, train_state)
+        if saves:
+            saver.save(now, train_state, {**extra, "next_batch": now}, measured)
+        with meter.waiting():
+            batch = next(batches)
+        placed = sharding.put_parts(batch, mesh, rhythm.num_parts)
+        train_state, metrics = _step(step_fn, train_state, placed, now)
+        train_state, held = log.finish(train_state)
+        if held:  # by the step before, which was not finite: this one did nothing
+            train_state, metrics = _step(step_fn, train_state, placed, now)
+        log.dispatched(now, batch["index"], metrics)
         now += 1
-        log.step(now, batch["size"].shape[0], metrics)
-    log.finish()
+    train_state, _ = log.finish(train_state)
+    measured = None
     if now == rhythm.num_steps and now > start:
-        log.evaluation(now, evaluate, train_state)
-    _save(checkpoints, train_state, extra)
+        measured = log.evaluate(now, evaluations, train_state)
+    saver.save(now, train_state, {**extra, "next_batch": now}, measured)
     return train_state
 
 
-def _save(checkpoints, train_state, extra):
-    checkpoints.save(train_state, {**extra, "next_batch": int(train_state.step)})
+def fetch(tree: Any) -> Any:
+    """Arrays of the devices on the host: the only place where the loop waits."""
+    return jax.device_get(tree)
+
+
+def _step(step_fn, train_state, placed, number):
+    with (
+        jax.profiler.StepTraceAnnotation("train", step_num=number),
+        jax.transfer_guard("disallow"),
+    ):
+        return step_fn(train_state, placed)
+
+
+class _Pending(NamedTuple):
+    """A step that is still under way."""
+
+    number: int
+    records: Any
+    metrics: task.Metrics
 
 
 class _Log:
-    """Metrics one step late, and the rates between two lines."""
+    """Metrics one step late."""
 
-    def __init__(self, metrics_writer: writer.Writer, rhythm: Rhythm):
-        self._writer = metrics_writer
-        self._rhythm = rhythm
-        self._pending: tuple[int, task.Metrics] | None = None
-        self._images = 0
-        self._waited = 0.0
-        self._since = time.monotonic()
+    def __init__(self, metrics_writer, rhythm, meter, nonfinite):
+        self._writer, self._rhythm = metrics_writer, rhythm
+        self._meter, self._nonfinite = meter, nonfinite
+        self._pending: _Pending | None = None
 
-    def next_batch(self, batches: Iterator[dict[str, Any]]) -> dict[str, Any]:
-        began = time.monotonic()
-        batch = next(batches)
-        self._waited += time.monotonic() - began
-        return batch
+    def dispatched(self, number: int, records: Any, metrics: task.Metrics) -> None:
+        """Takes the metrics of a step just dispatched."""
+        self._pending = _Pending(number, records, metrics)
+        self._meter.step(len(records))
 
-    def step(self, now: int, num_images: int, metrics: task.Metrics) -> None:
-        """Takes the metrics of a step just dispatched; reads those before it."""
-        self.finish()
-        self._images += num_images
-        self._pending = now, metrics
+    def finish(self, train_state: state.TrainState) -> tuple[state.TrainState, bool]:
+        """Reads the step under way, if there is one.
 
-    def finish(self) -> None:
-        """Reads the step that is still under way."""
+        Returns:
+          The state that goes on, and whether it was held because that step was not
+          finite.
+        """
         if self._pending is None:
-            return
-        now, metrics = self._pending
-        self._pending = None
-        values = {name: float(x) for name, x in jax.device_get(metrics).items()}
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(values[name]):
-                raise NonFiniteError(
-                    f"{name} of step {now} is {values[name]}; the last checkpoint is "
-                    "kept: try a lower optimizer.learning_rate"
+            return train_state, False
+        (number, records, metrics), self._pending = self._pending, None
+        values = {name: float(x) for name, x in fetch(metrics).items()}
+        if values.pop("skipped"):
+            with self._meter.pause():
+                train_state = self._nonfinite.skipped(
+                    number, values, records.tolist(), train_state
                 )
-        self._writer.progress(now, values)
-        if now % self._rhythm.log_every_steps == 0 or now == self._rhythm.num_steps:
-            self._writer.write(now, values | self._rates())
+            return train_state, True
+        self._nonfinite.passed()
+        done = number + 1
+        self._writer.progress(done, values)
+        if done % self._rhythm.log_every_steps == 0 or done == self._rhythm.num_steps:
+            self._writer.write(done, values | self._meter.rates())
+        return train_state, False
 
-    def evaluation(
-        self,
-        now: int,
-        evaluate: Callable[[state.TrainState], task.Metrics],
-        train_state: state.TrainState,
-    ) -> None:
-        """Evaluates and writes; the time it takes counts in no rate."""
-        self.finish()
-        began = time.monotonic()
-        metrics = jax.device_get(evaluate(train_state))
-        values = {name: float(x) for name, x in metrics.items()}
+    def evaluate(
+        self, now: int, due: Sequence[Evaluation], train_state: state.TrainState
+    ) -> dict[str, float]:
+        """Measures and writes; the time it takes counts in no rate."""
+        with self._meter.pause():
+            values = {}
+            for each in due:
+                found = fetch(each.measure(train_state))
+                values |= {name: float(x) for name, x in found.items()}
         self._writer.progress(now, values)
         self._writer.write(now, values)
-        self._since += time.monotonic() - began
-
-    def _rates(self) -> dict[str, float]:
-        elapsed = max(time.monotonic() - self._since, 1e-9)
-        rates = {
-            "images_per_second": round(self._images / elapsed, 2),
-            "data_wait_share": round(self._waited / elapsed, 4),
-        }
-        self._images, self._waited, self._since = 0, 0.0, time.monotonic()
-        return rates
+        return values

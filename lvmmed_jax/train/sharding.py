@@ -29,12 +29,29 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def over_parts(mesh: Mesh) -> NamedSharding:
+    """The second axis cut over the devices; the first counts parts of a batch."""
+    return NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+
 def put_batch(batch: dict[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
     """A host batch on the devices; the copy runs while the host goes on."""
     return jax.device_put(batch, over_batch(mesh))
 
 
-def check_batch(name: str, count: int, graph_size: int, num_devices: int) -> None:
+def put_parts(batch: dict[str, Any], mesh: Mesh, num_parts: int) -> dict[str, Any]:
+    """A host batch [B, ...] on the devices as [A, B / A, ...], in A parts.
+
+    Parts are consecutive images, whatever the number of devices; they are cut here
+    because the devices would have to exchange images for it.
+    """
+    parts = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch)
+    return jax.device_put(parts, over_parts(mesh))
+
+
+def check_batch(
+    name: str, count: int, graph_size: int, num_devices: int, num_parts: int = 1
+) -> None:
     """Refuses a batch that does not cut into whole graphs on every device.
 
     Args:
@@ -42,16 +59,19 @@ def check_batch(name: str, count: int, graph_size: int, num_devices: int) -> Non
       count: images a batch.
       graph_size: images a graph.
       num_devices: over how many devices the batch is cut.
+      num_parts: into how many parts it is cut before that.
 
     Raises:
       ValueError: names the key, and the nearest values that fit.
     """
-    unit = graph_size * num_devices
+    unit = graph_size * num_devices * num_parts
     if count > 0 and count % unit == 0:
         return
     below = count // unit * unit
     nearest = f"{below} or {below + unit}" if below > 0 else f"{unit}"
+    parts = f" in {num_parts} parts" if num_parts > 1 else ""
     raise ValueError(
         f"{name}={count} does not cut into graphs of {graph_size} "
-        f"images on {num_devices} device(s): use a multiple of {unit}, e.g. {nearest}"
+        f"images on {num_devices} device(s){parts}: use a multiple of {unit}, "
+        f"e.g. {nearest}"
     )

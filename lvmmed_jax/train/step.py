@@ -1,8 +1,11 @@
 """One jitted, sharded update."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -13,61 +16,151 @@ StepFn = Callable[
 ]
 
 
-def make_optimizer(
-    learning_rate: float, halve_at: tuple[float, ...], num_steps: int
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """Adam with a learning rate that is halved at the given shares of the run."""
-    boundaries = {round(share * num_steps): 0.5 for share in halve_at}
-    schedule = optax.piecewise_constant_schedule(learning_rate, boundaries)
-    return optax.adam(schedule), schedule
-
-
 def make_train_step(
     loss_fn: Callable[..., tuple],
     tx: optax.GradientTransformation,
     schedule: optax.Schedule,
     mesh: Mesh,
+    ema_decay: float | None = None,
 ) -> StepFn:
     """Builds `step(state, batch) -> (state, metrics)`; the old state is donated.
 
-    The batch is cut over the mesh, the state replicated; XLA adds the gradient's
-    all-reduce.
+    The batch comes in parts (`sharding.put_batch`): their gradients are accumulated in
+    turn and their mean makes one update. Each part is cut over the mesh, the state
+    replicated; XLA adds the gradient's all-reduce.
+
+    A step whose loss or gradient is not finite changes nothing but `step`, `skipped`
+    and `held`; while the state is held, nothing changes at all.
 
     Args:
       loss_fn: see `task.Task`.
       tx: the optimiser.
-      schedule: step -> learning rate, to be logged.
+      schedule: update -> learning rate, to be logged.
       mesh: the devices.
+      ema_decay: of the moving averages; None: none are kept.
+
+    Returns:
+      The jitted step; its metrics are those of `loss_fn`, `loss`, `gradient_norm`,
+      `learning_rate`, `skipped_steps`, and `skipped`, 1 where this step was.
     """
 
     def step(old: state.TrainState, batch: dict[str, jax.Array]):
         key = jax.random.fold_in(old.key, old.step)
-        gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (model_state, metrics)), gradient = gradient_fn(
-            old.params, old.model_state, batch, key
+        loss, metrics, model_state, gradient = accumulate(
+            loss_fn, old.params, old.model_state, batch, key
         )
+        norm = optax.tree.norm(gradient)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         updates, opt_state = tx.update(gradient, old.opt_state, old.params)
-        new = state.TrainState(
-            step=old.step + 1,
-            params=optax.apply_updates(old.params, updates),
+        params = optax.apply_updates(old.params, updates)
+        num_updates = old.step - old.skipped
+        averaged = old.averaged
+        if ema_decay is not None:
+            model = {"params": params, "model_state": model_state}
+            averaged = state.average(averaged, model, ema_decay, num_updates)
+        changed = state.TrainState(
+            step=old.step,
+            params=params,
             model_state=model_state,
             opt_state=opt_state,
             key=old.key,
+            averaged=averaged,
+            skipped=old.skipped,
+            held=old.held,
+        )
+        kept = _where(finite & ~old.held, changed, old)
+        skipped = ~finite & ~old.held
+        new = dataclasses.replace(
+            kept,
+            step=old.step + ~old.held,
+            skipped=old.skipped + skipped,
+            held=old.held | skipped,
         )
         return new, {
             **metrics,
             "loss": loss,
-            "gradient_norm": optax.tree.norm(gradient),
-            "learning_rate": schedule(old.step),
+            "gradient_norm": norm,
+            "learning_rate": schedule(num_updates),
+            "skipped_steps": new.skipped,
+            "skipped": skipped,
         }
 
-    same, cut = sharding.replicated(mesh), sharding.over_batch(mesh)
+    same, cut = sharding.replicated(mesh), sharding.over_parts(mesh)
     return jax.jit(
         step,
         in_shardings=(same, cut),
         out_shardings=(same, same),
         donate_argnums=0,
     )
+
+
+def accumulate(
+    loss_fn: Callable[..., tuple], params: Any, model_state: Any, batch: Any, key: Any
+) -> tuple[jax.Array, task.Metrics, Any, Any]:
+    """The means of loss, metrics and gradient over the parts of a batch.
+
+    Only one part's activations are alive at a time. `model_state` goes from part to
+    part: BatchNorm sees one part, and its running statistics move once a part.
+
+    Args:
+      loss_fn: see `task.Task`.
+      params: what the gradient is taken of.
+      model_state: before the first part.
+      batch: leaves [A, B / A, ...], A parts.
+      key: of the step; with several parts, part a uses `fold_in(key, a)`.
+
+    Returns:
+      Loss, metrics, the `model_state` after the last part, gradient.
+    """
+    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    num_parts = jax.tree.leaves(batch)[0].shape[0]
+
+    def of_part(model_state, part, key):
+        (loss, (model_state, metrics)), gradient = gradient_fn(
+            params, model_state, part, key
+        )
+        return model_state, (loss, metrics, gradient)
+
+    if num_parts == 1:
+        whole = jax.tree.map(lambda x: x[0], batch)
+        model_state, (loss, metrics, gradient) = of_part(model_state, whole, key)
+        return loss, metrics, model_state, gradient
+
+    def add_part(carry, numbered):
+        model_state, total = carry
+        index, part = numbered
+        model_state, found = of_part(model_state, part, jax.random.fold_in(key, index))
+        return (model_state, jax.tree.map(jnp.add, total, found)), None
+
+    first = jax.tree.map(lambda x: x[0], batch)
+    _, like = jax.eval_shape(of_part, model_state, first, key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    (model_state, total), _ = jax.lax.scan(
+        add_part, (model_state, zeros), (jnp.arange(num_parts), batch)
+    )
+    loss, metrics, gradient = jax.tree.map(lambda x: x / num_parts, total)
+    return loss, metrics, model_state, gradient
+
+
+def compile_step(
+    step_fn: StepFn, old: state.TrainState, batch: Any
+) -> tuple[StepFn, float]:
+    """Compiles a step once, for good.
+
+    Args:
+      step_fn: of `make_train_step`.
+      old: a state, or its shapes with shardings.
+      batch: likewise.
+
+    Returns:
+      The compiled step, and the floating-point operations of one call on all devices,
+      as XLA counts them: loops count once (the matching's searches, and the parts of an
+      accumulated batch, which are multiplied here), recomputation counts.
+    """
+    lowered = step_fn.lower(old, batch)
+    counted = lowered.cost_analysis() or {}
+    num_parts = jax.tree.leaves(batch)[0].shape[0]
+    return lowered.compile(), counted.get("flops", 0.0) * num_parts
 
 
 def make_evaluate(evaluate: Callable[..., task.Metrics]) -> Callable[..., task.Metrics]:
@@ -81,3 +174,7 @@ def make_evaluate(evaluate: Callable[..., task.Metrics]) -> Callable[..., task.M
         return {**found, "parameter_norm": optax.tree.norm(params)}
 
     return jax.jit(measure)
+
+
+def _where(condition: jax.Array, yes: Any, no: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

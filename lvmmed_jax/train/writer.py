@@ -1,14 +1,13 @@
-"""What is logged: metrics.jsonl, and progress on stderr."""
+"""What is logged: metrics.jsonl, the same to the sinks, and progress on stderr."""
 
+import contextlib
 import json
-import os
 import pathlib
-import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Sequence
 
-import tqdm
+from lvmmed_jax import progress
+from lvmmed_jax.train import sinks as sinks_
 
 FILE = "metrics.jsonl"
 _SHOWN = ("loss", "matching_accuracy")  # beside rate and time left
@@ -20,6 +19,7 @@ class Writer:
     Use as a context manager. A line holds `step` (updates done), `images` (seen so
     far), `seconds` (since the run began, resumed parts added up) and the metrics. On
     resuming at step t, lines of later steps, written before a crash, are dropped.
+    A sink that fails is left with a warning: it never ends a run.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Writer:
         num_steps: int,
         global_batch: int,
         judge: Callable[[list[dict]], tuple[str, ...]],
+        sinks: Sequence[sinks_.Sink] = (),
     ):
         """Opens the file for a run that goes on at step `start`.
 
@@ -40,6 +41,7 @@ class Writer:
           global_batch: images a step.
           judge: the evaluations so far -> what is wrong, nothing where all is well;
             shown when something begins to be wrong.
+          sinks: where every line goes too; closed with the writer.
         """
         self._path = pathlib.Path(workdir) / FILE
         kept = [line for line in read(self._path) if _is_before(line, start)]
@@ -55,24 +57,24 @@ class Writer:
         self._shown: dict[str, float] = {}
         self._judge, self._wrong = judge, False
         self._evaluations = [line for line in kept if "loss" not in line]
-        self._terminal = _has_width(sys.stderr)
-        self._bar = tqdm.tqdm(
-            total=num_steps,
-            initial=start,
-            unit=" steps",
-            desc="pretrain",
-            disable=not self._terminal,
-            dynamic_ncols=True,
+        self._sinks = list(sinks)
+        self._progress = progress.Progress(
+            "pretrain", total=num_steps, unit="steps", start=start
         )
 
     def __enter__(self) -> "Writer":
         """Returns itself."""
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Closes the file and the progress bar."""
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Closes the file, the progress bar and the sinks."""
         self._file.close()
-        self._bar.close()
+        self._progress.close()
+        for sink in self._sinks:
+            try:
+                sink.close(kind is not None)
+            except Exception as error:
+                self.say(f"{sink.name}: {_one_line(error)}")
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Appends one line for `step`."""
@@ -83,44 +85,57 @@ class Writer:
             **metrics,
         }
         self._file.write(json.dumps(line) + "\n")
+        self._send(line)
         if "loss" not in metrics:
             self._evaluations.append(line)
             self._warn(step)
-        elif not self._terminal:
+        elif not self._progress.on_terminal:
             self._print_line(step, metrics)
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """Moves the bar to `step` and shows the newest values."""
         self._shown |= {name: metrics[name] for name in _SHOWN if name in metrics}
-        self._bar.set_postfix(
-            {name: f"{value:.3g}" for name, value in self._shown.items()},
-            refresh=False,
-        )
-        self._bar.update(step - self._bar.n)
+        self._progress.update(step, self._shown)
+
+    def say(self, text: str) -> None:
+        """Prints a warning, above the progress bar where there is one."""
+        self._progress.say(f"warning: {text}")
+
+    def _send(self, line: dict[str, float]) -> None:
+        """Gives a line to every sink, and gives up those that fail."""
+        metrics = {name: value for name, value in line.items() if name != "step"}
+        for sink in list(self._sinks):
+            try:
+                sink.write(line["step"], metrics)
+            except Exception as error:
+                self._sinks.remove(sink)
+                self._progress.say(
+                    f"warning at step {line['step']}: {sink.name}: {_one_line(error)}; "
+                    "the run goes on without it"
+                )
+                with contextlib.suppress(Exception):
+                    sink.close(True)
 
     def _warn(self, step: int) -> None:
         reasons = self._judge(self._evaluations)
         if reasons and not self._wrong:
-            text = f"warning at step {step}: {'; '.join(reasons)}"
-            tqdm.tqdm.write(text, file=sys.stderr)
+            self._progress.say(f"warning at step {step}: {'; '.join(reasons)}")
         self._wrong = bool(reasons)
 
     def _print_line(self, step: int, metrics: dict[str, float]) -> None:
         """A plain line where stderr is no terminal."""
         elapsed = time.monotonic() - self._began
         left = (self._num_steps - step) * elapsed / max(step - self._start, 1)
-        shown = "  ".join(f"{name} {value:.3g}" for name, value in self._shown.items())
         rate = metrics.get("images_per_second", 0.0)
-        print(
-            f"step {step}/{self._num_steps}  {rate:.0f} images/s  {shown}  "
-            f"{left:.0f} s left",
-            file=sys.stderr,
+        self._progress.say(
+            f"step {step}/{self._num_steps}  {rate:.0f} images/s  "
+            f"{progress.values_text(self._shown)}  {left:.0f} s left"
         )
 
 
-def _has_width(stream: TextIO) -> bool:
-    """Whether it is a terminal with room for a bar; some containers' have none."""
-    return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+def _one_line(error: Exception) -> str:
+    """The kind and the message of an error, cut to a line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _is_before(line: dict[str, float], start: int) -> bool:

@@ -1,0 +1,87 @@
+"""`pretrain --replay`: repeats a step that was skipped because it was not finite."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines import mixture
+from lvmmed_jax.train import checkpoint, sharding, state, step, task
+
+
+def replay(
+    path: pathlib.Path,
+    abstract: state.TrainState,
+    method: task.Task,
+    step_fn: step.StepFn,
+    *,
+    data: pathlib.Path,
+    mesh: jax.sharding.Mesh,
+    global_batch: int,
+    seed: int,
+    num_parts: int,
+) -> dict[str, Any]:
+    """Repeats the step, with the images, parameters and key that it had.
+
+    Args:
+      path: what the run saved, `workdir/skipped/STEP`.
+      abstract: shapes of the run's state.
+      method: what is trained.
+      step_fn: of `step.make_train_step`.
+      data: the run's shards.
+      mesh: the devices.
+      global_batch: images a step.
+      seed: of the run.
+      num_parts: parts of a batch.
+
+    Returns:
+      JSON values: `step`; `records`, the indices of its images; its `loss` and
+      `gradient_norm`, and what they were `then`, as text; `equal`, whether they are the
+      same; `not_finite`, the parameters whose gradient is not finite.
+
+    Raises:
+      ValueError: the folder is damaged, or the data gives other images.
+    """
+    saved, extra = checkpoint.restore(path, abstract)
+    number = extra["next_batch"]
+    batches = mixture.host_batches(
+        data, global_batch=global_batch, seed=seed, start=number, num_workers=0
+    )
+    try:
+        batch = next(batches)
+    finally:
+        batches.close()
+    if batch["index"].tolist() != extra["records"]:
+        raise ValueError(f"{data} gives other images for step {number} than {path} had")
+    placed = sharding.put_parts(batch, mesh, num_parts)
+    not_finite = jax.device_get(_find(method, saved, placed))
+    leaves = jax.tree_util.tree_flatten_with_path(not_finite)[0]
+    _, metrics = step_fn(saved, placed)
+    found = {name: repr(float(metrics[name])) for name in extra["found"]}
+    return {
+        "step": number,
+        "records": extra["records"],
+        **found,
+        "then": extra["found"],
+        "equal": found == extra["found"],
+        "not_finite": [
+            jax.tree_util.keystr(where, simple=True, separator="/")
+            for where, wrong in leaves
+            if wrong
+        ],
+    }
+
+
+def _find(method: task.Task, saved: state.TrainState, placed: Any) -> Any:
+    """Whether the gradient of each parameter has a value that is not finite."""
+
+    @jax.jit
+    def find(old, batch):
+        key = jax.random.fold_in(old.key, old.step)
+        *_, gradient = step.accumulate(
+            method.loss_fn, old.params, old.model_state, batch, key
+        )
+        return jax.tree.map(lambda x: ~jnp.all(jnp.isfinite(x)), gradient)
+
+    return find(saved, placed)
