@@ -7,6 +7,7 @@ import pytest
 
 from lvmmed_jax import config
 from lvmmed_jax.matching import perturbation
+from lvmmed_jax.train import optimizer
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -121,5 +122,27 @@ def test_a_choice_that_does_not_exist_names_those_that_do(name):
         config.validate(settings)
 
 
-def test_every_noise_of_the_perturbation_can_be_chosen():
+def test_every_noise_and_optimiser_can_be_chosen():
     assert config._CHOICES["matching.noise"] == perturbation.NOISES
+    assert config._CHOICES["optimizer.name"] == optimizer.OPTIMIZERS
+    assert config._CHOICES["optimizer.schedule"] == optimizer.SCHEDULES
+
+
+def test_weight_decay_with_adam_is_refused():
+    changed = config.override(config.Config(), {"optimizer.weight_decay": 0.1})
+    with pytest.raises(
+        ValueError, match=r"weight_decay=0.1 needs optimizer.name=adamw"
+    ):
+        config.validate(changed)
+    config.validate(config.override(changed, {"optimizer.name": "adamw"}))
+
+
+def test_optional_numbers_are_none_or_numbers():
+    for text, value in (("0.99", 0.99), ("None", None)):
+        changed = config.override(config.Config(), {"optimizer.ema_decay": text})
+        config.validate(changed)
+        assert changed.optimizer.ema_decay == value
+    with pytest.raises(ValueError, match=r"ema_decay=1.5 must be between 0 and 1"):
+        config.validate(
+            config.override(config.Config(), {"optimizer.ema_decay": "1.5"})
+        )

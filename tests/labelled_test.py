@@ -187,3 +187,33 @@ def test_splits_that_do_not_fit_are_refused(parts):
     (classes / "val2").rename(classes / "val")
     with pytest.raises(ValueError, match="different layouts"):
         labelled.load(str(classes), 0, "val")
+
+
+def _bytes(images):
+    return {image.tobytes() for image in images}
+
+
+def test_validation_never_looks_at_test_images(classes):
+    whole = labelled.load(str(classes), 0)
+    tested = _bytes([whole.images[index] for index in np.nonzero(whole.is_test)[0]])
+    found = labelled.load_for_validation(str(classes), 0)
+    assert not tested & _bytes(found.images)
+    assert len(found.images) == (~whole.is_test).sum() == len(found.labels)
+    assert 0 < found.is_test.sum() < len(found.images) / 2
+
+
+def test_validation_takes_val_where_there_is_one(tmp_path):
+    for part in ("train", "val", "test"):
+        for name in ("a", "b"):
+            for index in range(3):
+                save(tmp_path / part / name / f"{index}.png", picture())
+    found = labelled.load_for_validation(str(tmp_path), 0)
+    asked = labelled.load(str(tmp_path), 0, "val")
+    assert _bytes(found.images) == _bytes(asked.images)
+    assert found.is_test.tolist() == asked.is_test.tolist()
+
+
+def test_validation_keeps_masks(masks):
+    found = labelled.load_for_validation(str(masks), 0)
+    assert len(found.masks) == len(found.images) == 6
+    assert found.labels is None and found.is_test.any()

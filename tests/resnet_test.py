@@ -69,3 +69,32 @@ def test_bfloat16_activations_keep_parameters_and_output_in_float32():
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     whole = resnet.ResNet("resnet8", 4).apply(variables, images, train=False)
     assert 0 < np.abs(whole - features).max() < 0.1
+
+
+def test_remat_changes_memory_and_no_number():
+    images = jax.random.normal(jax.random.key(0), (8, 64, 64, 3))
+    found, memory = [], []
+    for remat in (False, True):
+        network = resnet.ResNet("resnet18", 8, remat=remat)
+        variables = jax.jit(
+            lambda x, network=network: network.init(jax.random.key(1), x, train=False)
+        )(images)
+
+        def loss(params, statistics, network=network):
+            features, new = network.apply(
+                {"params": params, "batch_stats": statistics},
+                images,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return jnp.mean(jnp.square(features)), new
+
+        gradient_fn = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        arguments = variables["params"], variables["batch_stats"]
+        compiled = gradient_fn.lower(*arguments).compile()
+        memory.append(compiled.memory_analysis().temp_size_in_bytes)
+        found.append((variables, compiled(*arguments)))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), *found
+    )
+    assert memory[1] < 0.9 * memory[0], memory
