@@ -26,7 +26,8 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be read-only
+            partial.unlink()
 
 
 @contextlib.contextmanager

@@ -183,6 +183,8 @@ def repeat(run: Run, path: pathlib.Path) -> dict[str, Any]:
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
     """The loop with its data, its log and its checkpoints, all closed at the end."""
     config, start = run.config, int(run.train_state.step)
+    print("compiling the training step", file=sys.stderr)
+    step_fn, flops = step.compile_step(run.step_fn, run.abstract, _abstract_batch(run))
     with contextlib.ExitStack() as stack:
         batches = mixture.host_batches(
             run.data,
@@ -214,9 +216,6 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
         )
         profile = trace.Trace(run.workdir, start)
         stack.callback(profile.close)
-        step_fn, flops = step.compile_step(
-            run.step_fn, run.abstract, _abstract_batch(run)
-        )
         return loop.run(
             run.train_state,
             step_fn=step_fn,
@@ -368,7 +367,9 @@ def _make_evaluations(config, options, data, method, batch, first):
     evaluate = step.make_evaluate(method.evaluate)
 
     def measure(now: state.TrainState):
-        return evaluate(now.model["params"], now.model["model_state"], batch, key)
+        model = now.model
+        found = evaluate(model["params"], model["model_state"], batch, key)
+        return {**found, "skipped_steps": now.skipped}
 
     found = [loop.Evaluation(config.train.evaluate_every_steps, measure)]
     if options.knn_data is not None:

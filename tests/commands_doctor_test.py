@@ -16,20 +16,13 @@ import numpy as np
 import pydicom.pixels
 import pytest
 
-from lvmmed_jax import (
-    command_line,
-    doctor,
-    doctor_machine,
-    doctor_packages,
-    doctor_readers,
-    doctor_speed,
-    doctor_traps,
-)
+from lvmmed_jax import command_line
+from lvmmed_jax.doctor import findings, machine, packages, readers, speed, traps
 from lvmmed_jax.matching import problem, solver
 
 NAMES = ["python", "packages", "devices", "cores", "memory", "workdir", "cache"]
 NAMES += ["dicom", "images"]
-NO_PLUGINS = dict.fromkeys(doctor_traps.PACKAGES) | {"jaxlib": "0.12.0.1"}
+NO_PLUGINS = dict.fromkeys(traps.PACKAGES) | {"jaxlib": "0.12.0.1"}
 
 
 @pytest.fixture(autouse=True)
@@ -38,16 +31,16 @@ def environment(monkeypatch):
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
     monkeypatch.delenv("LVMMED_TRACEBACK", raising=False)
-    monkeypatch.setattr(doctor_traps, "_NVIDIA", pathlib.Path("no/such/folder"))
-    monkeypatch.setattr(doctor_traps.shutil, "which", lambda name: None)
+    monkeypatch.setattr(traps, "_NVIDIA", pathlib.Path("no/such/folder"))
+    monkeypatch.setattr(traps.shutil, "which", lambda name: None)
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Leaves out what computes."""
     for name in ("matmul", "matching"):
-        finding = doctor.Finding(name, "left out")
-        monkeypatch.setattr(doctor_speed, name, lambda finding=finding: finding)
+        finding = findings.Finding(name, "left out")
+        monkeypatch.setattr(speed, name, lambda finding=finding: finding)
 
 
 def _run(capsys, *words):
@@ -82,7 +75,9 @@ def test_json_is_one_object(quick, tmp_path, capsys):
 
 
 def test_long_findings_stay_within_the_screen():
-    text = doctor.text(doctor.Finding("name", "word " * 99, doctor.NOTE, "do " * 99))
+    text = findings.text(
+        findings.Finding("name", "word " * 99, findings.NOTE, "do " * 99)
+    )
     assert max(map(len, text.splitlines())) <= 100
     assert text.startswith("name      note     word") and "-> do do" in text
 
@@ -91,10 +86,10 @@ def test_long_findings_stay_within_the_screen():
 
 
 def test_a_version_out_of_range_is_a_problem(quick, monkeypatch, capsys):
-    known = doctor_packages.version
+    known = packages.version
     changed = {"grain": "0.1.9", "importlib_resources": None}
     monkeypatch.setattr(
-        doctor_packages, "version", lambda name: changed.get(name, known(name))
+        packages, "version", lambda name: changed.get(name, known(name))
     )
     changed["jax2onnx"] = "0.17.1"
     changed["orbax-checkpoint"] = "0.11.36"
@@ -120,31 +115,29 @@ def test_a_version_out_of_range_is_a_problem(quick, monkeypatch, capsys):
     ],
 )
 def test_versions_are_compared_by_number(version, specifiers, within):
-    assert doctor_packages.is_within(version, specifiers) is within
+    assert packages.is_within(version, specifiers) is within
 
 
 def test_unknown_specifier_is_refused():
     with pytest.raises(ValueError, match="~=1"):
-        doctor_packages.is_within("1.0", "~=1.0")
+        packages.is_within("1.0", "~=1.0")
 
 
 def test_an_installed_wheel_carries_its_requirements(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor_packages, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(packages, "_CHECKOUT", tmp_path)
     lines = ["jax<0.13,>=0.10.2", "ruff>=0.8; extra == 'dev'", 'x>=1 ; extra == "dev"']
     monkeypatch.setattr(metadata, "requires", lambda name: lines)
-    needed = doctor_packages.requirements()
+    needed = packages.requirements()
     assert needed == {"jax": "<0.13,>=0.10.2"}
-    finding = doctor_packages.check(needed, {"jax": "0.13"})
-    assert finding.status == doctor.PROBLEM
+    finding = packages.check(needed, {"jax": "0.13"})
+    assert finding.status == findings.PROBLEM
     assert finding.advice == 'pip install "jax<0.13,>=0.10.2"'
 
 
 def test_this_environment_is_in_range():
-    needed = doctor_packages.requirements()
+    needed = packages.requirements()
     assert {"jax", "orbax-checkpoint", "pytest"} <= needed.keys()
-    assert (
-        doctor_packages.check(needed, doctor_packages.versions(needed)).status == "ok"
-    )
+    assert packages.check(needed, packages.versions(needed)).status == "ok"
 
 
 # machine
@@ -164,8 +157,8 @@ def test_unwritable_work_folder_is_a_problem(monkeypatch, tmp_path, number):
         raise OSError(number, os.strerror(number), f"{dir}/tmpabc")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    finding = doctor_machine.workdir(tmp_path)
-    assert finding.status == doctor.PROBLEM and "--workdir" in finding.advice
+    finding = machine.workdir(tmp_path)
+    assert finding.status == findings.PROBLEM and "--workdir" in finding.advice
     assert finding.value == f"cannot write in {tmp_path}: {os.strerror(number)}"
 
 
@@ -174,33 +167,33 @@ def test_a_full_disk_is_a_problem_and_leaves_nothing(monkeypatch, tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    finding = doctor_machine.workdir(tmp_path)
-    assert finding.status == doctor.PROBLEM and "No space left" in finding.value
+    finding = machine.workdir(tmp_path)
+    assert finding.status == findings.PROBLEM and "No space left" in finding.value
     assert not list(tmp_path.iterdir())
 
 
 def test_a_slow_disk_is_noted_before_all_is_written(monkeypatch, tmp_path):
     written = []
     monkeypatch.setattr(os, "fsync", written.append)
-    monkeypatch.setattr(doctor_machine.time, "perf_counter", iter(range(99)).__next__)
-    finding = doctor_machine.workdir(tmp_path)
-    assert len(written) == 3 and finding.status == doctor.NOTE
+    monkeypatch.setattr(machine.time, "perf_counter", iter(range(99)).__next__)
+    finding = machine.workdir(tmp_path)
+    assert len(written) == 3 and finding.status == findings.NOTE
     assert finding.value.startswith("8 MB/s") and "slow" in finding.advice
 
 
 def test_memory_of_a_container_and_of_other_systems(monkeypatch, tmp_path):
     meminfo, limit = tmp_path / "meminfo", tmp_path / "memory.max"
-    monkeypatch.setattr(doctor_machine, "_MEMINFO", meminfo)
-    monkeypatch.setattr(doctor_machine, "_CONTAINER_LIMIT", limit)
-    assert doctor_machine.memory().value.endswith("GiB in all")
+    monkeypatch.setattr(machine, "_MEMINFO", meminfo)
+    monkeypatch.setattr(machine, "_CONTAINER_LIMIT", limit)
+    assert machine.memory().value.endswith("GiB in all")
     meminfo.write_text("MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
-    assert doctor_machine.memory().value == "4.0 GiB available of 8.0 GiB"
+    assert machine.memory().value == "4.0 GiB available of 8.0 GiB"
     limit.write_text("max\n")
-    assert doctor_machine.memory().status == "ok"
+    assert machine.memory().status == "ok"
     limit.write_text(f"{2**30}\n")
-    finding = doctor_machine.memory()
+    finding = machine.memory()
     assert finding.value == "1.0 GiB available of 1.0 GiB"
-    assert finding.status == doctor.NOTE
+    assert finding.status == findings.NOTE
 
 
 def test_the_cache_is_named_by_its_variable(tmp_path):
@@ -208,24 +201,24 @@ def test_the_cache_is_named_by_its_variable(tmp_path):
         "XDG_CACHE_HOME": str(tmp_path),
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "lvmmed"),
     }
-    finding = doctor_machine.compile_cache(environ)
+    finding = machine.compile_cache(environ)
     assert finding.value == "$XDG_CACHE_HOME/lvmmed, still empty"
     (tmp_path / "lvmmed").mkdir()
     (tmp_path / "lvmmed" / "program").write_bytes(bytes(2**21))
-    finding = doctor_machine.compile_cache(environ)
+    finding = machine.compile_cache(environ)
     assert finding.value == "$XDG_CACHE_HOME/lvmmed, 2 MiB in 1 files"
     assert finding.facts == {"programs": 1, "bytes": 2**21}
     environ["XDG_CACHE_HOME"] = "/elsewhere"
-    value = doctor_machine.compile_cache(environ).value
+    value = machine.compile_cache(environ).value
     assert value.startswith("$JAX_COMPILATION_CACHE_DIR,")
-    assert doctor_machine.compile_cache({}).status == doctor.NOTE
+    assert machine.compile_cache({}).status == findings.NOTE
 
 
 def test_a_cache_that_cannot_be_written_is_noted(tmp_path):
     (tmp_path / "file").write_text("")
     environ = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "file" / "lvmmed")}
-    finding = doctor_machine.compile_cache(environ)
-    assert finding.status == doctor.NOTE and "cannot be written" in finding.value
+    finding = machine.compile_cache(environ)
+    assert finding.status == findings.NOTE and "cannot be written" in finding.value
 
 
 def test_where_jax_does_not_start_nothing_is_computed(quick, monkeypatch, capsys):
@@ -267,18 +260,18 @@ def test_a_missing_decoder_is_a_problem(quick, monkeypatch, capsys):
 
 def test_twelve_bit_needs_its_own_plugin_and_is_only_noted(monkeypatch):
     _with_plugins(monkeypatch, lambda own: ["gdcm", "pillow"])
-    finding = doctor_readers.dicom()
-    assert finding.status == doctor.NOTE and "GPL v3" in finding.advice
+    finding = readers.dicom()
+    assert finding.status == findings.NOTE and "GPL v3" in finding.advice
     assert finding.value.endswith("; not JPEG extended 12 bit")
     _with_plugins(monkeypatch, lambda own: ["gdcm", "pylibjpeg"])
-    finding = doctor_readers.dicom()
+    finding = readers.dicom()
     assert finding.status == "ok" and finding.facts["JPEG extended 12 bit"]
 
 
 def test_a_reader_that_does_not_import_is_a_problem(monkeypatch):
-    monkeypatch.setitem(doctor_readers._READERS, "no_such_module", ("X", "x-package"))
-    finding = doctor_readers.images()
-    assert finding.status == doctor.PROBLEM and finding.advice.endswith(" x-package")
+    monkeypatch.setitem(readers._READERS, "no_such_module", ("X", "x-package"))
+    finding = readers.images()
+    assert finding.status == findings.PROBLEM and finding.advice.endswith(" x-package")
     assert finding.value.endswith("; not X (no_such_module: ModuleNotFoundError)")
 
 
@@ -286,7 +279,7 @@ def test_a_reader_that_does_not_import_is_a_problem(monkeypatch):
 
 
 def test_a_solver_that_errs_is_a_problem(monkeypatch, capsys):
-    _, target_matching = doctor_speed.planted(np.random.default_rng(0))
+    _, target_matching = speed.planted(np.random.default_rng(0))
     target_matching[3] = np.roll(target_matching[3], 1, axis=0)
     wrong = solver.Solution(jnp.asarray(target_matching), jnp.zeros(64))
     monkeypatch.setattr(solver.Solver, "__call__", lambda self, problems: wrong)
@@ -297,7 +290,7 @@ def test_a_solver_that_errs_is_a_problem(monkeypatch, capsys):
 
 
 def test_the_planted_matching_alone_is_best():
-    arrays, target_matching = doctor_speed.planted(np.random.default_rng(1))
+    arrays, target_matching = speed.planted(np.random.default_rng(1))
     problems = problem.MatchingProblem(*map(jnp.asarray, arrays))
     num_edges = problems.edges_s.shape[1]
     values = jax.vmap(problem.objective)(problems, jnp.asarray(target_matching))
@@ -313,65 +306,65 @@ def test_the_planted_matching_alone_is_best():
 
 
 def test_no_trap_is_told_where_there_is_none():
-    (finding,) = doctor_traps.check({}, NO_PLUGINS, "cpu")
+    (finding,) = traps.check({}, NO_PLUGINS, "cpu")
     assert (finding.name, finding.status) == ("traps", "ok")
 
 
 def test_a_plugin_of_another_version_is_a_problem():
     installed = NO_PLUGINS | {"jax-cuda12-plugin": "0.12.0.1"}
-    assert doctor_traps.plugins(installed) is None
-    finding = doctor_traps.plugins(installed | {"jaxlib": "0.12.1"})
-    assert finding.status == doctor.PROBLEM
+    assert traps.plugins(installed) is None
+    finding = traps.plugins(installed | {"jaxlib": "0.12.1"})
+    assert finding.status == findings.PROBLEM
     assert "jax-cuda12-plugin 0.12.0.1 beside jaxlib 0.12.1" in finding.value
-    finding = doctor_traps.plugins(installed | {"jax-cuda13-plugin": "0.12.0.1"})
-    assert finding.status == doctor.PROBLEM and finding.advice == "uninstall one"
+    finding = traps.plugins(installed | {"jax-cuda13-plugin": "0.12.0.1"})
+    assert finding.status == findings.PROBLEM and finding.advice == "uninstall one"
 
 
 def test_a_gpu_that_jax_does_not_see(monkeypatch):
-    monkeypatch.setattr(doctor_traps, "_has_nvidia_gpu", lambda: True)
-    assert doctor_traps.unused_gpu({}, NO_PLUGINS, "gpu") is None
-    finding = doctor_traps.unused_gpu({}, NO_PLUGINS, "cpu")
-    assert finding.status == doctor.PROBLEM
+    monkeypatch.setattr(traps, "_has_nvidia_gpu", lambda: True)
+    assert traps.unused_gpu({}, NO_PLUGINS, "gpu") is None
+    finding = traps.unused_gpu({}, NO_PLUGINS, "cpu")
+    assert finding.status == findings.PROBLEM
     assert finding.advice.startswith('pip install "jax[cuda12]"')
     installed = NO_PLUGINS | {"jax-cuda12-plugin": "0.12.0.1"}
-    assert "what jax wrote" in doctor_traps.unused_gpu({}, installed, "cpu").advice
+    assert "what jax wrote" in traps.unused_gpu({}, installed, "cpu").advice
     for environ in ({"JAX_PLATFORMS": "cpu"}, {"CUDA_VISIBLE_DEVICES": ""}):
-        finding = doctor_traps.unused_gpu(environ, NO_PLUGINS, "cpu")
-        assert finding.status == doctor.NOTE and next(iter(environ)) in finding.advice
+        finding = traps.unused_gpu(environ, NO_PLUGINS, "cpu")
+        assert finding.status == findings.NOTE and next(iter(environ)) in finding.advice
 
 
 def test_an_nvidia_gpu_is_found(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor_traps, "_NVIDIA", tmp_path / "gpus")
-    assert not doctor_traps._has_nvidia_gpu()
+    monkeypatch.setattr(traps, "_NVIDIA", tmp_path / "gpus")
+    assert not traps._has_nvidia_gpu()
     program = tmp_path / "nvidia-smi"
-    monkeypatch.setattr(doctor_traps.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(traps.shutil, "which", lambda name: str(program))
     for script, found in (("echo GPU 0: X", True), ("echo no driver; exit 9", False)):
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
-        assert doctor_traps._has_nvidia_gpu() is found
+        assert traps._has_nvidia_gpu() is found
     (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
-    assert doctor_traps._has_nvidia_gpu()
+    assert traps._has_nvidia_gpu()
 
 
 def test_other_frameworks_are_noted_on_an_accelerator_only():
     installed = NO_PLUGINS | {"torch": "2.13.0"}
-    assert doctor_traps.frameworks(installed, "cpu") is None
-    finding = doctor_traps.frameworks(installed, "gpu")
-    assert finding.status == doctor.NOTE and finding.value.startswith("torch beside")
+    assert traps.frameworks(installed, "cpu") is None
+    finding = traps.frameworks(installed, "gpu")
+    assert finding.status == findings.NOTE and finding.value.startswith("torch beside")
 
 
 def test_a_pil_that_is_not_pillow_is_a_problem(monkeypatch):
-    assert doctor_traps.pillow() is None
+    assert traps.pillow() is None
     monkeypatch.setattr("PIL.__version__", "9.5.0.post2")
-    finding = doctor_traps.pillow()
-    assert finding.status == doctor.PROBLEM and "9.5.0.post2" in finding.value
+    finding = traps.pillow()
+    assert finding.status == findings.PROBLEM and "9.5.0.post2" in finding.value
 
 
 def test_variables_are_shown_but_not_what_may_hold_paths():
     environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_dump_to=/home/ada"}
-    finding = doctor_traps.variables(environ)
+    finding = traps.variables(environ)
     assert finding.value.startswith("JAX_PLATFORMS=cpu, XLA_FLAGS set")
-    assert finding.status == doctor.NOTE and finding.facts == {"JAX_PLATFORMS": "cpu"}
+    assert finding.status == findings.NOTE and finding.facts == {"JAX_PLATFORMS": "cpu"}
 
 
 # errors
@@ -381,9 +374,9 @@ def test_an_error_of_a_check_is_a_problem_without_folders(monkeypatch):
     def check():
         raise OSError("/home/ada/lib/a.so: no symbol, see https://jax.dev/a/b")
 
-    finding = doctor.guarded("name", check, "install it")
+    finding = findings.guarded("name", check, "install it")
     expected = "failed with OSError: .../a.so: no symbol, see https://jax.dev/a/b"
-    assert finding == doctor.Finding("name", expected, doctor.PROBLEM, "install it")
+    assert finding == findings.Finding("name", expected, findings.PROBLEM, "install it")
     monkeypatch.setenv("LVMMED_TRACEBACK", "1")
     with pytest.raises(OSError, match="no symbol"):
-        doctor.guarded("name", check, "")
+        findings.guarded("name", check, "")

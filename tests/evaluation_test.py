@@ -21,7 +21,11 @@ def _mean_of_cells(gain, images):
 @pytest.fixture(scope="module")
 def encoder():
     """Feature maps are brightness, a cell 4 pixels wide."""
-    return encoders.Encoder(_mean_of_cells, jnp.float32(1), 32, None)
+
+    def pool(scale, images):
+        return _mean_of_cells(scale, images).mean(axis=(1, 2))
+
+    return encoders.Encoder(_mean_of_cells, jnp.float32(1), 32, pool, None)
 
 
 @pytest.fixture(scope="module")

@@ -167,6 +167,7 @@ def test_online_knn_is_logged_and_may_choose_the_best(shards, tmp_path, capsys):
     lines = writer.read(tmp_path / "w" / writer.FILE)
     # two epochs of 40 records in batches of 32, every save, and the end
     assert {line["step"] for line in lines if "knn_accuracy" in line} == {0, 2, 4, 6}
+    assert all("skipped_steps" in line for line in lines)  # the verdict reads it
     assert result["knn_accuracy"] == 1.0
     assert result["best"]["knn_accuracy"] == 1.0
     folder = tmp_path / "w" / "checkpoints"

@@ -5,36 +5,34 @@ import pathlib
 
 from work_folders import make_evaluation, make_run
 
-from lvmmed_jax import report_compare
+from lvmmed_jax.report import compare
 
 
 def test_only_fields_that_differ_are_listed():
     first = {"train": {"seed": 0, "steps": 9}, "views": {"size": 64, "area": [0.5, 1]}}
     second = {"train": {"seed": 1, "steps": 9}, "views": {"size": 64, "area": [0.1, 1]}}
     runs = [make_run([], config=one) for one in (first, second, first)]
-    assert report_compare.config_differences(runs) == {
+    assert compare.config_differences(runs) == {
         "train.seed": [0, 1, 0],
         "views.area": [[0.5, 1], [0.1, 1], [0.5, 1]],
     }
-    assert report_compare.config_differences([runs[0], runs[2]]) == {}
+    assert compare.config_differences([runs[0], runs[2]]) == {}
 
 
 def test_field_that_an_older_config_lacks_is_absent():
     old, new = {"model": {"width": 8}}, {"model": {"width": 8, "skip": None}}
     runs = [make_run([], config=one) for one in (old, new)]
-    found = report_compare.config_differences(runs)
+    found = compare.config_differences(runs)
     assert found == {"model.skip": ["absent", None]}
-    assert report_compare.config_differences(runs[::-1]) == {
-        "model.skip": [None, "absent"]
-    }
+    assert compare.config_differences(runs[::-1]) == {"model.skip": [None, "absent"]}
 
 
 def test_run_without_a_config_makes_no_difference():
     config = {"train": {"seed": 0}}
     runs = [make_run([], config=one) for one in ({}, config, config)]
-    assert report_compare.config_differences(runs) == {}
+    assert compare.config_differences(runs) == {}
     runs.append(make_run([], config={"train": {"seed": 1}}))
-    found = report_compare.config_differences(runs)
+    found = compare.config_differences(runs)
     assert found == {"train.seed": ["absent", 0, 0, 1]}
 
 
@@ -49,7 +47,7 @@ def test_facts_of_data_devices_versions_and_evaluation_are_compared():
             [], about=other, evaluation={**evaluation, "seconds": 1, "part": "val"}
         ),
     ]
-    assert report_compare.run_differences(runs) == {
+    assert compare.run_differences(runs) == {
         "run.data.records": [9, 8, 8],
         "run.devices": ["8 x cpu", "1 x gpu", "1 x gpu"],
         "run.versions.jax": ["0.10", "0.12", "0.12"],
@@ -67,7 +65,7 @@ def test_summary_is_json_with_a_place_for_every_run():
         make_run([], "b", evaluation=None),
         make_run([], "c", evaluation=better),
     ]
-    summary = json.loads(json.dumps(report_compare.summary(runs)))
+    summary = json.loads(json.dumps(compare.summary(runs)))
     assert set(summary) == {"config_differences", "run_differences", "evaluation"}
     (row,) = summary["evaluation"]
     names = ("data", "part", "task", "target", "class", "metric")

@@ -1,20 +1,20 @@
 """Charts of intervals."""
 
-from lvmmed_jax import report_figures
+from lvmmed_jax.report import figures
 
 ONE = {"value": 0.5, "low": 0.4, "high": 0.6}
 
 
 def test_label_and_name_are_no_formulas():
-    dots = report_figures.Dots("$b_{$", report_figures.INK, "o", [ONE])
-    svg = report_figures.intervals("title", ["$a_{$"], [dots])
+    dots = figures.Dots("$b_{$", figures.INK, "o", [ONE])
+    svg = figures.intervals("title", ["$a_{$"], [dots])
     assert "$a_{$" in svg and "$b_{$" in svg
 
 
 def test_row_without_an_estimate_has_no_dot():
     def count(estimates):
-        dots = report_figures.Dots("name", report_figures.SERIES[0], "o", estimates)
-        svg = report_figures.intervals("title", ["a", "b"], [dots])
+        dots = figures.Dots("name", figures.SERIES[0], "o", estimates)
+        svg = figures.intervals("title", ["a", "b"], [dots])
         return svg.count("<use") + svg.count("<path")
 
     both, one = count([ONE, ONE]), count([ONE, None])

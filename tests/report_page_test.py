@@ -14,7 +14,7 @@ from work_folders import (
     write_metrics,
 )
 
-from lvmmed_jax import report_page, report_panels, report_runs
+from lvmmed_jax.report import page, panels, runs
 
 SECTIONS = (
     "Numbers",
@@ -29,7 +29,7 @@ SECTIONS = (
 
 
 def page_of(*workdirs):
-    return report_page.page(report_runs.read(workdirs))
+    return page.page(runs.read(workdirs))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_page_says_what_ran_and_who_is_higher(whole_page):
 
 
 def test_page_draws_every_panel(whole_page):
-    for panel in report_panels.PANELS:
+    for panel in panels.PANELS:
         assert f'aria-label="{panel.title}"' in whole_page
     assert whole_page.count('aria-label="Matched cells"') == 8
     assert re.findall(r"(\d+) of 16 are right", whole_page) == ["12"]
@@ -103,8 +103,8 @@ def test_line_cut_in_half_is_told(tmp_path):
     workdir = write_metrics(tmp_path / "run", [])
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 305, "lo')
-    (run,) = report_runs.read([workdir])
-    assert "run: 1 damaged lines were left out" in report_page.page([run])
+    (run,) = runs.read([workdir])
+    assert "run: 1 damaged lines were left out" in page.page([run])
 
 
 def test_missing_optional_files_are_named(tmp_path):
@@ -202,7 +202,7 @@ def test_write_replaces_the_page_and_leaves_nothing_else(tmp_path):
     workdir = write_metrics(tmp_path / "run", [])
     path = tmp_path / "new" / "page.html"
     for _ in range(2):
-        report_page.write(report_runs.read([workdir]), path)
+        page.write(runs.read([workdir]), path)
     assert [entry.name for entry in path.parent.iterdir()] == ["page.html"]
     assert path.read_text().startswith("<!doctype html>")
 
@@ -212,5 +212,5 @@ def test_page_that_cannot_be_written_leaves_nothing(tmp_path):
     path = tmp_path / "new" / "page.html"
     path.mkdir(parents=True)
     with pytest.raises(OSError):
-        report_page.write(report_runs.read([workdir]), path)
+        page.write(runs.read([workdir]), path)
     assert list(path.parent.iterdir()) == [path]

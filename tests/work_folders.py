@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from metric_lines import make_metrics
 
-from lvmmed_jax import report_runs
+from lvmmed_jax.report import runs
 
 
 def make_result(task, value, difference, class_name=None):
@@ -93,7 +93,7 @@ def make_run(lines, name="run", **changes):
     fields = {"config": {}, "about": {}, "evaluation": None}
     fields |= {"training_pictures": {}, "evaluation_pictures": {}}
     fields |= changes
-    return report_runs.Run(name, pathlib.Path(name), tuple(lines), 0, **fields)
+    return runs.Run(name, pathlib.Path(name), tuple(lines), 0, **fields)
 
 
 def write_metrics(workdir, lines):

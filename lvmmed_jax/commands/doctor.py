@@ -41,19 +41,19 @@ def main(argv: list[str]) -> int:
     environ = dict(os.environ)
     # a run that trains meanwhile on the same GPU needs its memory
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from lvmmed_jax import doctor
+    from lvmmed_jax.doctor import findings
 
     if not arguments.json:
         print(f"lvmmed_jax {lvmmed_jax.__version__}")
-    findings, problems = [], []
+    found, problems = [], []
     for finding in examine(arguments.workdir, environ):
-        findings.append(finding)
-        if finding.status == doctor.PROBLEM:
+        found.append(finding)
+        if finding.status == findings.PROBLEM:
             problems.append(finding.name)
         if not arguments.json:  # at once: where jax dies, the lines before it tell
-            print(doctor.text(finding), flush=True)
+            print(findings.text(finding), flush=True)
     if arguments.json:
-        print(json.dumps(_as_json(findings, problems)), flush=True)
+        print(json.dumps(_as_json(found, problems)), flush=True)
     if not problems:
         if not arguments.json:
             print("no problem found")
@@ -71,44 +71,37 @@ def examine(workdir: pathlib.Path, environ: Mapping[str, str]) -> Iterator[Any]:
       environ: environment variables.
 
     Yields:
-      A `doctor.Finding` a check. What computes is left out where jax does not start.
+      A `findings.Finding` a check. What computes is left out where jax does not start.
     """
-    from lvmmed_jax import (
-        doctor,
-        doctor_machine,
-        doctor_packages,
-        doctor_readers,
-        doctor_speed,
-        doctor_traps,
-    )
+    from lvmmed_jax.doctor import findings, machine, packages, readers, speed, traps
 
-    def packages():
-        needed = doctor_packages.requirements()
-        return doctor_packages.check(needed, doctor_packages.versions(needed))
+    def check_packages():
+        needed = packages.requirements()
+        return packages.check(needed, packages.versions(needed))
 
-    yield doctor_machine.python()
-    yield doctor.guarded("packages", packages, _REINSTALL)
-    devices = doctor.guarded("devices", doctor_machine.devices, _NO_JAX)
+    yield machine.python()
+    yield findings.guarded("packages", check_packages, _REINSTALL)
+    devices = findings.guarded("devices", machine.devices, _NO_JAX)
     yield devices
-    yield doctor_machine.cores()
-    yield doctor.guarded("memory", doctor_machine.memory, "")
-    yield doctor_machine.workdir(workdir)
-    yield doctor.guarded("cache", lambda: doctor_machine.compile_cache(environ), _CACHE)
-    yield doctor.guarded("dicom", doctor_readers.dicom, _DICOM)
-    yield doctor_readers.images()
+    yield machine.cores()
+    yield findings.guarded("memory", machine.memory, "")
+    yield machine.workdir(workdir)
+    yield findings.guarded("cache", lambda: machine.compile_cache(environ), _CACHE)
+    yield findings.guarded("dicom", readers.dicom, _DICOM)
+    yield readers.images()
     backend = devices.facts.get("backend")
     if backend is not None:
-        yield doctor.guarded("matmul", doctor_speed.matmul, _NO_COMPUTE)
-        yield doctor.guarded("matching", doctor_speed.matching, _NO_COMPUTE)
-    installed = doctor_packages.versions(doctor_traps.PACKAGES)
-    yield from doctor_traps.check(environ, installed, backend)
+        yield findings.guarded("matmul", speed.matmul, _NO_COMPUTE)
+        yield findings.guarded("matching", speed.matching, _NO_COMPUTE)
+    installed = packages.versions(traps.PACKAGES)
+    yield from traps.check(environ, installed, backend)
 
 
-def _as_json(findings: Sequence[Any], problems: Sequence[str]) -> dict[str, Any]:
+def _as_json(found: Sequence[Any], problems: Sequence[str]) -> dict[str, Any]:
     return {
         "version": lvmmed_jax.__version__,
         "problems": problems,
-        "checks": [dataclasses.asdict(finding) for finding in findings],
+        "checks": [dataclasses.asdict(finding) for finding in found],
     }
 
 

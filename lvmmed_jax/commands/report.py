@@ -14,7 +14,7 @@ example:
 def main(argv: list[str]) -> int:
     """Writes the page and prints its path, with --json also the verdicts.
 
-    Of several runs --json adds the comparison, see `report_compare.summary`.
+    Of several runs --json adds the comparison, see `report.compare.summary`.
 
     Args:
       argv: the arguments after `report`.
@@ -28,18 +28,19 @@ def main(argv: list[str]) -> int:
     """
     options = _parser().parse_args(argv)
     # after the options, so that --help does not wait for matplotlib
-    from lvmmed_jax import report, report_compare, report_page, report_runs
+    from lvmmed_jax.report import compare, page, runs, summary
 
-    runs = report_runs.read(options.workdirs)
+    all_runs = runs.read(options.workdirs)
     path = options.out or options.workdirs[0] / "report.html"
-    report_page.write(runs, path)
+    page.write(all_runs, path)
     if not options.json:
         print(path)
         return 0
     verdicts = [
-        {"workdir": str(run.workdir), **report.verdict(run)._asdict()} for run in runs
+        {"workdir": str(run.workdir), **summary.verdict(run)._asdict()}
+        for run in all_runs
     ]
-    compared = report_compare.summary(runs) if len(runs) > 1 else {}
+    compared = compare.summary(all_runs) if len(all_runs) > 1 else {}
     print(json.dumps({"path": str(path), "runs": verdicts, **compared}))
     return 0
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import axes, lines, ticker
 
-from lvmmed_jax import health, report, report_figures, report_panels, report_runs
+from lvmmed_jax import health
+from lvmmed_jax.report import figures, panels, runs, summary
 
 _SMALL = (3.6, 2.3)  # inches
 _MAX_POINTS = 1000  # of all runs' curves of one metric
@@ -26,18 +27,18 @@ AXES = (Axis("images", "images seen"), Axis("step", "steps"), Axis("seconds", "t
 _UNITS = ((3600, "h"), (60, "min"), (1, "s"))  # seconds
 
 
-def curves(run: report_runs.Run, panel: report_panels.Panel) -> str | None:
+def curves(run: runs.Run, panel: panels.Panel) -> str | None:
     """One run's curves of one panel, or None where it logged none of its metrics.
 
     They differ in colour and dashes.
     """
     if not any(health.series(run.metrics, key) for key in panel.labels):
         return None
-    colours, dashes = report_figures.SERIES, report_figures.DASHES
+    colours, dashes = figures.SERIES, figures.DASHES
 
     def draw(ax: axes.Axes) -> None:
         if panel.chance:
-            _draw_chance(ax, report.chance(run), "chance")
+            _draw_chance(ax, summary.chance(run), "chance")
         for key, colour, dash in zip(panel.labels, colours, dashes, strict=False):
             if points := _points(run, key, "step", _MAX_POINTS):
                 marker = "o" if len(points[0]) < 20 else None
@@ -47,12 +48,12 @@ def curves(run: report_runs.Run, panel: report_panels.Panel) -> str | None:
         if len(panel.labels) > 1:
             _draw_legend(ax, panel.labels.values())
 
-    return report_figures.chart(panel.title, _size(panel), draw)
+    return figures.chart(panel.title, _size(panel), draw)
 
 
-def shared_axes(runs: Sequence[report_runs.Run]) -> list[Axis]:
+def shared_axes(all_runs: Sequence[runs.Run]) -> list[Axis]:
     """What all runs that logged anything can be drawn over."""
-    logged = [run for run in runs if run.metrics]
+    logged = [run for run in all_runs if run.metrics]
     return [
         axis
         for axis in AXES
@@ -61,13 +62,15 @@ def shared_axes(runs: Sequence[report_runs.Run]) -> list[Axis]:
 
 
 def compared(
-    runs: Sequence[report_runs.Run], panel: report_panels.Panel, key: str, axis: Axis
+    all_runs: Sequence[runs.Run], panel: panels.Panel, key: str, axis: Axis
 ) -> str | None:
     """All runs' curves of one metric of a panel, None where no run logged it.
 
-    Each run has the look of `report_figures.run_look`, which the page's key explains.
+    Each run has the look of `figures.run_look`, which the page's key explains.
     """
-    points = [_points(run, key, axis.key, _MAX_POINTS // len(runs)) for run in runs]
+    points = [
+        _points(run, key, axis.key, _MAX_POINTS // len(all_runs)) for run in all_runs
+    ]
     if not any(points):
         return None
     longest = max(float(one[0].max()) for one in points if one)
@@ -75,7 +78,7 @@ def compared(
 
     def draw(ax: axes.Axes) -> None:
         if panel.chance:
-            chances = sorted({report.chance(run) for run in runs})
+            chances = sorted({summary.chance(run) for run in all_runs})
             for chance in chances:
                 text = (
                     "chance" if len(chances) == 1 else f"chance, 1 / {1 / chance:.0f}"
@@ -83,15 +86,15 @@ def compared(
                 _draw_chance(ax, chance, text)
         for index, one in enumerate(points):
             if one:
-                _draw_run(ax, (one[0] / unit, one[1]), index, len(runs))
+                _draw_run(ax, (one[0] / unit, one[1]), index, len(all_runs))
         _finish(ax, panel, name)
         whole = axis.key != "seconds"
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=whole))
         if whole:
             ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
 
-    return report_figures.chart(
-        f"{report_panels.title(panel, key)} over {axis.name}", _size(panel), draw
+    return figures.chart(
+        f"{panels.title(panel, key)} over {axis.name}", _size(panel), draw
     )
 
 
@@ -99,16 +102,16 @@ def key_line(index: int) -> str:
     """A short piece of a run's curve, for the page's key."""
 
     def draw(ax: axes.Axes) -> None:
-        look = report_figures.run_look(index)
+        look = figures.run_look(index)
         style = {"color": look.colour, "linestyle": look.dashes, "marker": look.marker}
         ax.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], linewidth=1.8, **style)
         ax.set_axis_off()
 
-    return report_figures.chart(f"line {index + 1}", (0.75, 0.25), draw)
+    return figures.chart(f"line {index + 1}", (0.75, 0.25), draw)
 
 
-def _size(panel: report_panels.Panel) -> tuple[float, float]:
-    return _SMALL if panel.small else (report_figures.WIDTH, 3.4)
+def _size(panel: panels.Panel) -> tuple[float, float]:
+    return _SMALL if panel.small else (figures.WIDTH, 3.4)
 
 
 def _unit(longest: float) -> tuple[str, int]:
@@ -118,8 +121,8 @@ def _unit(longest: float) -> tuple[str, int]:
 
 
 def _draw_chance(ax: axes.Axes, chance: float, text: str) -> None:
-    ax.axhline(chance, color=report_figures.INK, linewidth=1, linestyle=":")
-    on_x = report_figures.on_x(ax)
+    ax.axhline(chance, color=figures.INK, linewidth=1, linestyle=":")
+    on_x = figures.on_x(ax)
     ax.text(0.99, chance, text, ha="right", va="bottom", **on_x)
 
 
@@ -131,10 +134,8 @@ def _draw_run(
     ax: axes.Axes, points: tuple[Any, Any], index: int, num_runs: int
 ) -> None:
     """With a few markers, at other places than those of the other runs."""
-    look, every = (
-        report_figures.run_look(index),
-        math.ceil(len(points[0]) / _NUM_MARKERS),
-    )
+    look = figures.run_look(index)
+    every = math.ceil(len(points[0]) / _NUM_MARKERS)
     _draw_curve(
         ax,
         points,
@@ -145,7 +146,7 @@ def _draw_run(
     )
 
 
-def _finish(ax: axes.Axes, panel: report_panels.Panel, name: str) -> None:
+def _finish(ax: axes.Axes, panel: panels.Panel, name: str) -> None:
     if panel.from_zero:
         ax.axhline(0, linewidth=0)  # counts as data: the top keeps its margin
         ax.set_ylim(bottom=0)
@@ -153,7 +154,7 @@ def _finish(ax: axes.Axes, panel: report_panels.Panel, name: str) -> None:
 
 
 def _draw_legend(ax: axes.Axes, labels: Iterable[str]) -> None:
-    looks = zip(labels, report_figures.SERIES, report_figures.DASHES, strict=False)
+    looks = zip(labels, figures.SERIES, figures.DASHES, strict=False)
     handles = [
         lines.Line2D([], [], color=colour, linestyle=dashes, linewidth=1.8, label=label)
         for label, colour, dashes in looks
@@ -162,7 +163,7 @@ def _draw_legend(ax: axes.Axes, labels: Iterable[str]) -> None:
 
 
 def _points(
-    run: report_runs.Run, key: str, over: str, most: int
+    run: runs.Run, key: str, over: str, most: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Places and values with gaps where they are not finite, thinned where many."""
     values, places = (health.series(run.metrics, name) for name in (key, over))

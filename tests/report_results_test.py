@@ -4,7 +4,7 @@ import re
 
 from work_folders import make_evaluation, make_result, make_run
 
-from lvmmed_jax import report_evaluation
+from lvmmed_jax.report import results
 
 
 def rows(text):
@@ -14,8 +14,8 @@ def rows(text):
     return [re.findall(cells, row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
 
 
-def evaluated(name, *results):
-    evaluation = make_evaluation() | {"results": list(results)}
+def evaluated(name, *found):
+    evaluation = make_evaluation() | {"results": list(found)}
     return make_run([], name, evaluation=evaluation)
 
 
@@ -26,7 +26,7 @@ def test_runs_of_one_random_start_have_one_column_for_it():
         evaluated("b", make_result("knn", 0.5, 0.3), probe),
         make_run([], "c"),
     ]
-    text = report_evaluation.section(runs)
+    text = results.section(runs)
     head, first, second = rows(text)
     assert head == ["measure", "a", "b", "c", "random start", "train / test"]
     assert first == [
@@ -45,9 +45,7 @@ def test_runs_of_one_random_start_have_one_column_for_it():
 def test_other_random_starts_have_columns_of_their_own():
     first, second = make_result("knn", 0.5, 0.1), make_result("knn", 0.4, 0.2)
     second["num_test"] = 9
-    head, row = rows(
-        report_evaluation.section([evaluated("a", first), evaluated("b", second)])
-    )
+    head, row = rows(results.section([evaluated("a", first), evaluated("b", second)]))
     assert head[3:5] == [
         "random start<small>of a</small>",
         "random start<small>of b</small>",
@@ -60,7 +58,7 @@ def test_other_random_starts_have_columns_of_their_own():
 
 
 def test_runs_without_an_evaluation_say_how_to_make_one():
-    text = report_evaluation.section([make_run([], "a"), make_run([], "b")])
+    text = results.section([make_run([], "a"), make_run([], "b")])
     assert "<table" not in text and "<svg" not in text
     assert "lvmmed evaluate a --data SHARDS" in text
     assert "lvmmed evaluate b --data SHARDS" in text

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lvmmed_jax import doctor
+from lvmmed_jax.doctor import findings
 
 _SECONDS = 0.2  # of each type, after compilation
 _SIZES = {"cpu": 1024}
@@ -14,7 +14,7 @@ _NUM_GRAPHS, _NUM_NODES, _NUM_NEIGHBOURS = 64, 16, 5
 _TIES = 0.3  # share of the other assignments that are worth as much as the true ones
 
 
-def matmul() -> doctor.Finding:
+def matmul() -> findings.Finding:
     """Rate of square matrix products on the default device."""
     import jax
 
@@ -23,7 +23,7 @@ def matmul() -> doctor.Finding:
     shown = ", ".join(f"{dtype} {rate:.3g}" for dtype, rate in rates.items())
     value = f"{shown} TFLOP/s ({size} x {size}, default precision)"
     facts = {f"{dtype}_teraflops": rate for dtype, rate in rates.items()}
-    return doctor.Finding("matmul", value, facts={"size": size, **facts})
+    return findings.Finding("matmul", value, facts={"size": size, **facts})
 
 
 def _teraflops(size: int, dtype: str) -> float:
@@ -46,7 +46,7 @@ def _teraflops(size: int, dtype: str) -> float:
     return 2 * size**3 / best / 1e12
 
 
-def matching() -> doctor.Finding:
+def matching() -> findings.Finding:
     """Solves problems of 16 nodes whose only best matching is known."""
     import jax
     import jax.numpy as jnp
@@ -68,9 +68,9 @@ def matching() -> doctor.Finding:
     )
     facts = {"milliseconds": milliseconds, "found": found, "problems": _NUM_GRAPHS}
     if found == _NUM_GRAPHS:
-        return doctor.Finding("matching", value, facts=facts)
+        return findings.Finding("matching", value, facts=facts)
     advice = "jax computes wrongly here: try JAX_PLATFORMS=cpu, report the versions"
-    return doctor.Finding("matching", value, doctor.PROBLEM, advice, facts)
+    return findings.Finding("matching", value, findings.PROBLEM, advice, facts)
 
 
 def planted(generator: np.random.Generator) -> tuple[tuple[Any, ...], np.ndarray]:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 
-from lvmmed_jax import doctor
+from lvmmed_jax.doctor import findings
 
 _OLDEST_PYTHON = (3, 11)
 _BLOCK, _NUM_BLOCKS = 8 * 2**20, 8
@@ -22,23 +22,23 @@ _MEMINFO = pathlib.Path("/proc/meminfo")
 _CONTAINER_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
-def python() -> doctor.Finding:
+def python() -> findings.Finding:
     """The interpreter and the kind of machine."""
     version = platform.python_version()
     status = advice = ""
     if sys.version_info < _OLDEST_PYTHON:
-        status, advice = doctor.PROBLEM, "install Python 3.11 or newer"
+        status, advice = findings.PROBLEM, "install Python 3.11 or newer"
     system = f"{platform.system()} {platform.machine()}"
-    return doctor.Finding(
+    return findings.Finding(
         "python",
         f"{version}, {system}",
-        status or doctor.OK,
+        status or findings.OK,
         advice,
         {"version": version, "system": system},
     )
 
 
-def devices() -> doctor.Finding:
+def devices() -> findings.Finding:
     """What jax computes on: kind, count, memory of one.
 
     Raises:
@@ -52,36 +52,36 @@ def devices() -> doctor.Finding:
     backend = jax.default_backend()
     value = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
     if limit:
-        value += f", {doctor.size(limit)} each for jax"
+        value += f", {findings.size(limit)} each for jax"
     if backend == "cpu":
         value += ", no accelerator"
     facts = {"backend": backend, "kinds": dict(kinds), "memory_bytes": limit}
-    return doctor.Finding("devices", value, facts=facts)
+    return findings.Finding("devices", value, facts=facts)
 
 
-def cores() -> doctor.Finding:
+def cores() -> findings.Finding:
     """CPU cores that this process may use."""
     total = os.cpu_count() or 1
     usable = total
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         usable = len(os.sched_getaffinity(0))
     facts = {"usable": usable, "total": total}
-    return doctor.Finding("cores", f"{usable} of {total} usable", facts=facts)
+    return findings.Finding("cores", f"{usable} of {total} usable", facts=facts)
 
 
-def memory() -> doctor.Finding:
+def memory() -> findings.Finding:
     """Memory of the host: available and total."""
     available, total = _memory_bytes()
     facts = {"available_bytes": available, "total_bytes": total}
     if total is None:
-        return doctor.Finding("memory", "this system does not tell", facts=facts)
+        return findings.Finding("memory", "this system does not tell", facts=facts)
     if available is None:
-        return doctor.Finding("memory", f"{doctor.size(total)} in all", facts=facts)
-    value = f"{doctor.size(available)} available of {doctor.size(total)}"
+        return findings.Finding("memory", f"{findings.size(total)} in all", facts=facts)
+    value = f"{findings.size(available)} available of {findings.size(total)}"
     if available < _LITTLE_MEMORY:
         advice = "close other programs before a run"
-        return doctor.Finding("memory", value, doctor.NOTE, advice, facts)
-    return doctor.Finding("memory", value, facts=facts)
+        return findings.Finding("memory", value, findings.NOTE, advice, facts)
+    return findings.Finding("memory", value, facts=facts)
 
 
 def _memory_bytes() -> tuple[int | None, int | None]:
@@ -109,7 +109,7 @@ def _container_limit() -> float:
     return int(text) if text.isdigit() else math.inf  # "max"
 
 
-def workdir(folder: pathlib.Path) -> doctor.Finding:
+def workdir(folder: pathlib.Path) -> findings.Finding:
     """Writes a temporary file of 64 MiB: speed and free space of the work folder."""
     shown = "the current folder" if folder == pathlib.Path() else str(folder)
     try:
@@ -120,16 +120,16 @@ def workdir(folder: pathlib.Path) -> doctor.Finding:
         if isinstance(error, FileNotFoundError):
             advice = f"make that folder, or {advice}"
         value = f"cannot write in {shown}: {error.strerror}"
-        return doctor.Finding("workdir", value, doctor.PROBLEM, advice)
-    value = f"{rate / 1e6:,.0f} MB/s written, {doctor.size(free)} free in {shown}"
+        return findings.Finding("workdir", value, findings.PROBLEM, advice)
+    value = f"{rate / 1e6:,.0f} MB/s written, {findings.size(free)} free in {shown}"
     advice = []
     if rate < _SLOW_WRITE:
         advice.append("slow: checkpoints and shards want a faster disk")
     if free < _LITTLE_SPACE:
         advice.append("little space: checkpoints and shards may not fit")
-    status = doctor.NOTE if advice else doctor.OK
+    status = findings.NOTE if advice else findings.OK
     facts = {"bytes_per_second": round(rate), "free_bytes": free}
-    return doctor.Finding("workdir", value, status, "; ".join(advice), facts)
+    return findings.Finding("workdir", value, status, "; ".join(advice), facts)
 
 
 def _write_rate(folder: pathlib.Path) -> float:
@@ -148,29 +148,29 @@ def _write_rate(folder: pathlib.Path) -> float:
     return written / seconds
 
 
-def compile_cache(environ: Mapping[str, str]) -> doctor.Finding:
+def compile_cache(environ: Mapping[str, str]) -> findings.Finding:
     """Where jax keeps compiled programs, how much, and whether it can."""
     name = environ.get("JAX_COMPILATION_CACHE_DIR")
     if not name:
         value = "off: every run compiles anew"
         advice = "leave out --no-compile-cache"
-        return doctor.Finding("cache", value, doctor.NOTE, advice)
+        return findings.Finding("cache", value, findings.NOTE, advice)
     if "://" in name:
         value = "$JAX_COMPILATION_CACHE_DIR is remote: not checked"
-        return doctor.Finding("cache", value)
+        return findings.Finding("cache", value)
     folder = pathlib.Path(name)
     shown = _shown(folder, environ)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     facts = {"programs": len(sizes), "bytes": sum(sizes)}
-    value = f"{shown}, {doctor.size(sum(sizes))} in {len(sizes)} files"
+    value = f"{shown}, {findings.size(sum(sizes))} in {len(sizes)} files"
     if not sizes:
         value = f"{shown}, still empty"
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return doctor.Finding("cache", value, facts=facts)
+        return findings.Finding("cache", value, facts=facts)
     value = f"{shown} cannot be written: every run compiles anew"
     advice = "set XDG_CACHE_HOME to a folder of yours"
-    return doctor.Finding("cache", value, doctor.NOTE, advice, facts)
+    return findings.Finding("cache", value, findings.NOTE, advice, facts)
 
 
 def _shown(folder: pathlib.Path, environ: Mapping[str, str]) -> str:

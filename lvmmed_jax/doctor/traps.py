@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
-from lvmmed_jax import doctor, doctor_packages
+from lvmmed_jax.doctor import findings, packages
 
 _PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 _FRAMEWORKS = ("tensorflow", "torch")
@@ -29,7 +29,7 @@ def check(
     environ: Mapping[str, str],
     installed: Mapping[str, str | None],
     backend: str | None,
-) -> list[doctor.Finding]:
+) -> list[findings.Finding]:
     """Looks for each trap.
 
     Args:
@@ -47,19 +47,18 @@ def check(
         pillow(),
         variables(environ),
     )
-    none = doctor.Finding("traps", "none of the known ones is here")
+    none = findings.Finding("traps", "none of the known ones is here")
     return [finding for finding in found if finding] or [none]
 
 
-def plugins(installed: Mapping[str, str | None]) -> doctor.Finding | None:
+def plugins(installed: Mapping[str, str | None]) -> findings.Finding | None:
     """A CUDA plug-in of another version than jaxlib's is not used; nor are two."""
     jaxlib = installed["jaxlib"]
     here = {name: installed[name] for name in _PLUGINS if installed[name]}
     other = [
         f"{name} {version}"
         for name, version in here.items()
-        if not jaxlib
-        or doctor_packages.numbers(version) != doctor_packages.numbers(jaxlib)
+        if not jaxlib or packages.numbers(version) != packages.numbers(jaxlib)
     ]
     if other:
         value = f"{', '.join(other)} beside jaxlib {jaxlib}: jax does not use it"
@@ -68,14 +67,14 @@ def plugins(installed: Mapping[str, str | None]) -> doctor.Finding | None:
         value, advice = f"both {' and '.join(here)} are installed", "uninstall one"
     else:
         return None
-    return doctor.Finding("plug-in", value, doctor.PROBLEM, advice)
+    return findings.Finding("plug-in", value, findings.PROBLEM, advice)
 
 
 def unused_gpu(
     environ: Mapping[str, str],
     installed: Mapping[str, str | None],
     backend: str | None,
-) -> doctor.Finding | None:
+) -> findings.Finding | None:
     """An NVIDIA GPU that jax does not see."""
     if backend != "cpu" or not _has_nvidia_gpu():
         return None
@@ -85,11 +84,11 @@ def unused_gpu(
         hiding.append("CUDA_VISIBLE_DEVICES")
     if hiding:
         advice = f"to use it, unset {' and '.join(hiding)}"
-        return doctor.Finding("gpu", value, doctor.NOTE, advice)
+        return findings.Finding("gpu", value, findings.NOTE, advice)
     advice = _INSTALL
     if any(installed[name] for name in _PLUGINS):
         advice = "its plug-in is installed but fails: see what jax wrote above"
-    return doctor.Finding("gpu", value, doctor.PROBLEM, advice)
+    return findings.Finding("gpu", value, findings.PROBLEM, advice)
 
 
 def _has_nvidia_gpu() -> bool:
@@ -107,7 +106,7 @@ def _has_nvidia_gpu() -> bool:
 
 def frameworks(
     installed: Mapping[str, str | None], backend: str | None
-) -> doctor.Finding | None:
+) -> findings.Finding | None:
     """Another framework that would share the accelerator with jax."""
     here = [name for name in _FRAMEWORKS if installed[name]]
     if not here or backend in ("cpu", None):
@@ -117,12 +116,12 @@ def frameworks(
         "the accelerator, and they pin CUDA packages of their own"
     )
     advice = "keep them in an environment of their own"
-    return doctor.Finding("frameworks", value, doctor.NOTE, advice)
+    return findings.Finding("frameworks", value, findings.NOTE, advice)
 
 
-def pillow() -> doctor.Finding | None:
+def pillow() -> findings.Finding | None:
     """A PIL that is not the Pillow that pip knows; too old ones are out of range."""
-    known = doctor_packages.version("pillow")
+    known = packages.version("pillow")
     if known is None:
         return None
     try:
@@ -133,10 +132,10 @@ def pillow() -> doctor.Finding | None:
         return None
     value = f"PIL is {PIL.__version__}, but pip installed pillow {known}"
     advice = "pip uninstall pillow-simd; pip install --force-reinstall pillow"
-    return doctor.Finding("pillow", value, doctor.PROBLEM, advice)
+    return findings.Finding("pillow", value, findings.PROBLEM, advice)
 
 
-def variables(environ: Mapping[str, str]) -> doctor.Finding | None:
+def variables(environ: Mapping[str, str]) -> findings.Finding | None:
     """Environment variables that change what jax does."""
     values = {name: environ[name] for name in _VARIABLES if name in environ}
     shown = [f"{name}={value}" for name, value in values.items()]
@@ -145,4 +144,4 @@ def variables(environ: Mapping[str, str]) -> doctor.Finding | None:
         return None
     value = f"{', '.join(shown)} set: jax obeys"
     advice = "unset what was not meant"
-    return doctor.Finding("environ", value, doctor.NOTE, advice, values)
+    return findings.Finding("environ", value, findings.NOTE, advice, values)

@@ -2,7 +2,7 @@
 
 import importlib
 
-from lvmmed_jax import doctor
+from lvmmed_jax.doctor import findings
 
 _PREFIX = "1.2.840.10008.1.2"
 _TWELVE_BIT = "JPEG extended 12 bit"
@@ -28,7 +28,7 @@ _READERS = {
 }
 
 
-def dicom() -> doctor.Finding:
+def dicom() -> findings.Finding:
     """The DICOM transfer syntaxes that the installed decoders read.
 
     Raises:
@@ -42,7 +42,7 @@ def dicom() -> doctor.Finding:
     facts = {text: text not in missing for text in _SYNTAXES}
     value = f"reads {', '.join(text for text in _SYNTAXES if text not in missing)}"
     if not missing:
-        return doctor.Finding("dicom", value, facts=facts)
+        return findings.Finding("dicom", value, facts=facts)
     advice = []
     ours = sorted(set(missing.values()) - {_TWELVE_BIT_PACKAGE})
     if ours:
@@ -52,8 +52,8 @@ def dicom() -> doctor.Finding:
             f"for 12 bit: pip install {_TWELVE_BIT_PACKAGE} (GPL v3: your choice)"
         )
     value += f"; not {', '.join(missing)}"
-    status = doctor.PROBLEM if ours else doctor.NOTE
-    return doctor.Finding("dicom", value, status, "; ".join(advice), facts)
+    status = findings.PROBLEM if ours else findings.NOTE
+    return findings.Finding("dicom", value, status, "; ".join(advice), facts)
 
 
 def _is_read(text: str, uid: str) -> bool:
@@ -69,7 +69,7 @@ def _is_read(text: str, uid: str) -> bool:
     return decoder.is_available
 
 
-def images() -> doctor.Finding:
+def images() -> findings.Finding:
     """The readers of other formats than DICOM, imported one by one."""
     reads, broken, install = [], [], []
     for module, (format_, package) in _READERS.items():
@@ -82,7 +82,7 @@ def images() -> doctor.Finding:
             reads.append(format_)
     value = f"reads {', '.join(reads)}"
     if not broken:
-        return doctor.Finding("images", value)
+        return findings.Finding("images", value)
     value += f"; not {', '.join(broken)}"
     advice = f"pip install --force-reinstall {' '.join(install)}"
-    return doctor.Finding("images", value, doctor.PROBLEM, advice)
+    return findings.Finding("images", value, findings.PROBLEM, advice)

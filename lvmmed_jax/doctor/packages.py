@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
-from lvmmed_jax import doctor
+from lvmmed_jax.doctor import findings
 
-_CHECKOUT = pathlib.Path(__file__).parents[1]
+_CHECKOUT = pathlib.Path(__file__).parents[2]
 _SHOWN = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pydicom")
 _COMPARE = {
     ">=": operator.ge,
@@ -81,7 +81,7 @@ def numbers(text: str) -> list[int]:
 
 def check(
     needed: Mapping[str, str], installed: Mapping[str, str | None]
-) -> doctor.Finding:
+) -> findings.Finding:
     """Names each package that is missing or out of its range.
 
     Args:
@@ -98,7 +98,7 @@ def check(
     if not wrong:
         shown = ", ".join(f"{one} {installed[one]}" for one in _SHOWN if one in needed)
         value = f"all {len(needed)} in range: {shown}"
-        return doctor.Finding("packages", value, facts=facts)
+        return findings.Finding("packages", value, facts=facts)
     advice = []
     if "orbax-checkpoint" in wrong and version("jax2onnx"):
         advice.append("jax2onnx downgrades orbax: give it an environment of its own")
@@ -108,4 +108,6 @@ def check(
     install = "-r requirements.txt" if is_checkout() else specifiers
     advice.append(f"pip install {install}")
     value = ", ".join(wrong.values())
-    return doctor.Finding("packages", value, doctor.PROBLEM, "; ".join(advice), facts)
+    return findings.Finding(
+        "packages", value, findings.PROBLEM, "; ".join(advice), facts
+    )

@@ -4,18 +4,18 @@ import pytest
 from metric_lines import make_metrics
 from work_folders import make_run
 
-from lvmmed_jax import report
+from lvmmed_jax.report import summary
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(42.4, "42 s"), (61, "1 min 1 s"), (90_000, "25 h 0 min")]
 )
 def test_duration_is_said_as_people_do(seconds, said):
-    assert report.duration(seconds) == said
+    assert summary.duration(seconds) == said
 
 
 def test_story_leaves_out_what_was_not_recorded():
-    assert report.story(make_run([])) == (
+    assert summary.story(make_run([])) == (
         "It trained for – steps and saw – images in an unrecorded time."
     )
 
@@ -28,7 +28,7 @@ def test_numbers_have_a_column_a_run_and_no_row_without_a_value():
         {"step": 30, "teraflops_per_second": 80.25, "knn_accuracy": 0.75},
     ]
     other = [{"step": 5, "data_wait_share": None}, {"step": 6, "data_wait_share": 0.5}]
-    rows = report.numbers([make_run(lines), make_run(other)])
+    rows = summary.numbers([make_run(lines), make_run(other)])
     assert rows == [
         ["steps", "30", "6"],
         ["steps skipped (not finite)", "1", "–"],
@@ -47,7 +47,7 @@ def test_numbers_tell_the_chance_of_every_run_where_graphs_differ():
         configs = [{"matching": {"graph_size": size}} for size in sizes]
         runs = [make_run(make_metrics(), config=config) for config in configs]
         runs.append(make_run([{"step": 1}], config=configs[-1]))
-        return {name: cells for name, *cells in report.numbers(runs)}
+        return {name: cells for name, *cells in summary.numbers(runs)}
 
     same = rows(16, 16)
     assert "matching accuracy (chance 0.06)" in same

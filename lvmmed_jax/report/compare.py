@@ -3,25 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvmmed_jax import report_measures, report_runs
+from lvmmed_jax.report import measures, runs
 
 ABSENT = "absent"
 
 _EVALUATION_FACTS = ("data", "part", "input_size")
 
 
-def config_differences(runs: Sequence[report_runs.Run]) -> dict[str, list[Any]]:
+def config_differences(all_runs: Sequence[runs.Run]) -> dict[str, list[Any]]:
     """The settings in which runs differ: dotted name -> a value for each run.
 
     A field that a run's config lacks, as that of an older version may, is `ABSENT`;
     a run without config.json has `ABSENT` everywhere and makes no difference.
     """
-    return _differences([run.config for run in runs])
+    return _differences([run.config for run in all_runs])
 
 
-def run_differences(runs: Sequence[report_runs.Run]) -> dict[str, list[Any]]:
+def run_differences(all_runs: Sequence[runs.Run]) -> dict[str, list[Any]]:
     """The same of run.json (devices, versions, data) and of how runs were evaluated."""
-    of_run = [_without(run.about, "command") for run in runs]  # it names the folder
+    of_run = [_without(run.about, "command") for run in all_runs]  # it names the folder
     of_evaluation = [
         {
             key: value
@@ -30,7 +30,7 @@ def run_differences(runs: Sequence[report_runs.Run]) -> dict[str, list[Any]]:
         }
         if run.evaluation
         else {}
-        for run in runs
+        for run in all_runs
     ]
     return {
         **{f"run.{name}": row for name, row in _differences(of_run).items()},
@@ -46,7 +46,7 @@ def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _differences(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    flat = [report_runs.flatten(record) for record in records]
+    flat = [runs.flatten(record) for record in records]
     present = [record for record in flat if record]
     return {
         name: [record.get(name, ABSENT) for record in flat]
@@ -58,7 +58,7 @@ def _differences(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     }
 
 
-def summary(runs: Sequence[report_runs.Run]) -> dict[str, Any]:
+def summary(all_runs: Sequence[runs.Run]) -> dict[str, Any]:
     """The comparison as JSON values.
 
     Returns:
@@ -67,17 +67,15 @@ def summary(runs: Sequence[report_runs.Run]) -> dict[str, Any]:
       where a run has none), and `highest`: the work folder of the run that is, or null.
     """
     return {
-        "config_differences": config_differences(runs),
-        "run_differences": run_differences(runs),
-        "evaluation": [_as_json(row, runs) for row in report_measures.measures(runs)],
+        "config_differences": config_differences(all_runs),
+        "run_differences": run_differences(all_runs),
+        "evaluation": [_as_json(row, all_runs) for row in measures.measures(all_runs)],
     }
 
 
-def _as_json(
-    row: report_measures.Measure, runs: Sequence[report_runs.Run]
-) -> dict[str, Any]:
+def _as_json(row: measures.Measure, all_runs: Sequence[runs.Run]) -> dict[str, Any]:
     kept = ("num_train", "num_test", "random", "pretrained", "difference")
-    best = report_measures.highest(row)
+    best = measures.highest(row)
     return {
         "data": row.data,
         "part": row.part,
@@ -88,5 +86,5 @@ def _as_json(
         "results": [
             {key: one.get(key) for key in kept} if one else None for one in row.results
         ],
-        "highest": None if best is None else str(runs[best].workdir),
+        "highest": None if best is None else str(all_runs[best].workdir),
     }

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lvmmed_jax import health, report_runs
+from lvmmed_jax import health
+from lvmmed_jax.report import runs
 
 ABSENT = "–"
 
@@ -15,7 +16,7 @@ _GIGABYTES = "{:,.1f} GB".format
 _OUTCOMES = ("pretrained higher", "random higher", "not clear")
 
 
-def story(run: report_runs.Run) -> str:
+def story(run: runs.Run) -> str:
     """What ran, on how much data, for how long; only what the run recorded."""
     data = run.about.get("data") or {}
     counts = [f"{name} {n}" for name, n in (data.get("modalities") or {}).items()]
@@ -33,23 +34,23 @@ def story(run: report_runs.Run) -> str:
     return " ".join(filter(None, parts)) + "."
 
 
-def numbers(runs: Sequence[report_runs.Run]) -> list[list[str]]:
+def numbers(all_runs: Sequence[runs.Run]) -> list[list[str]]:
     """The table of numbers: a row's name, then its value in every run.
 
     Rows that no run logged are left out.
     """
     rows = []
     for name, tell, key, say in _NUMBERS:
-        rows.append([name, *(tell(run, key, say) for run in runs)])
+        rows.append([name, *(tell(run, key, say) for run in all_runs)])
         if key == "matching_accuracy":
-            rows = [*rows[:-1], *_with_chance(rows[-1], runs)]
+            rows = [*rows[:-1], *_with_chance(rows[-1], all_runs)]
     return [row for row in rows if set(row[1:]) != {ABSENT}]
 
 
-def _with_chance(row: list[str], runs: Sequence[report_runs.Run]) -> list[list[str]]:
+def _with_chance(row: list[str], all_runs: Sequence[runs.Run]) -> list[list[str]]:
     """The row with its chance in its name, or below it where runs have other graphs."""
     name, *cells = row
-    chances = [f"{chance(run):.2f}" for run in runs]
+    chances = [f"{chance(run):.2f}" for run in all_runs]
     if len(set(chances)) == 1:
         return [[f"{name} (chance {chances[0]})", *cells]]
     known = [
@@ -59,12 +60,12 @@ def _with_chance(row: list[str], runs: Sequence[report_runs.Run]) -> list[list[s
     return [row, [f"{name} by chance", *known]]
 
 
-def verdict(run: report_runs.Run) -> health.Verdict:
+def verdict(run: runs.Run) -> health.Verdict:
     """Whether the run was healthy."""
     return health.judge(run.metrics, _graph_size(run))
 
 
-def chance(run: report_runs.Run) -> float:
+def chance(run: runs.Run) -> float:
     """Matching accuracy by chance, 1 / N."""
     return 1 / _graph_size(run)
 
@@ -78,30 +79,30 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _graph_size(run: report_runs.Run) -> int:
+def _graph_size(run: runs.Run) -> int:
     return run.config.get("matching", {}).get("graph_size", 16)
 
 
-def _last(run: report_runs.Run, key: str, say: Callable[[float], str] = _COUNT) -> str:
+def _last(run: runs.Run, key: str, say: Callable[[float], str] = _COUNT) -> str:
     pair = health.ends(run.metrics, key)
     return say(pair[1]) if pair else ABSENT
 
 
-def _change(run: report_runs.Run, key: str, say: Callable[[float], str]) -> str:
+def _change(run: runs.Run, key: str, say: Callable[[float], str]) -> str:
     pair = health.ends(run.metrics, key)
     return f"{say(pair[0])} → {say(pair[1])}" if pair else ABSENT
 
 
-def _median(run: report_runs.Run, key: str, say: Callable[[float], str]) -> str:
+def _median(run: runs.Run, key: str, say: Callable[[float], str]) -> str:
     values = _finite(run, key)
     return say(np.median(values)) if values else ABSENT
 
 
-def _most(run: report_runs.Run, key: str, say: Callable[[float], str]) -> str:
+def _most(run: runs.Run, key: str, say: Callable[[float], str]) -> str:
     return say(max(values)) if (values := _finite(run, key)) else ABSENT
 
 
-def _finite(run: report_runs.Run, key: str) -> list[float]:
+def _finite(run: runs.Run, key: str) -> list[float]:
     return [v for v in health.series(run.metrics, key).values() if math.isfinite(v)]
 
 
@@ -126,7 +127,7 @@ _NUMBERS = (
 )
 
 
-def results(run: report_runs.Run) -> list[dict[str, Any]]:
+def results(run: runs.Run) -> list[dict[str, Any]]:
     """The results of `evaluation.json`, none where it is absent.
 
     They name their data set only where there are several.
@@ -160,7 +161,7 @@ def interval(estimate: Mapping[str, float], sign: str = "") -> str:
     return f"{value} [{low}, {high}]".replace("-", "−")
 
 
-def comparison(run: report_runs.Run) -> str:
+def comparison(run: runs.Run) -> str:
     """Whether the pre-trained encoder beats its random start, whichever is higher."""
     found = [outcome(result) for result in results(run)]
     if not found:

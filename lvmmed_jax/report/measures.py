@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lvmmed_jax import report, report_runs
+from lvmmed_jax.report import runs, summary
 
 
 class Measure(NamedTuple):
@@ -26,12 +26,12 @@ class Measure(NamedTuple):
     results: tuple[Mapping[str, Any] | None, ...]
 
 
-def measures(runs: Sequence[report_runs.Run]) -> list[Measure]:
+def measures(all_runs: Sequence[runs.Run]) -> list[Measure]:
     """Every measure that any run has, sorted."""
     rows: dict[tuple, list[Mapping[str, Any] | None]] = {}
-    for column, run in enumerate(runs):
+    for column, run in enumerate(all_runs):
         for key, result in _by_key(run).items():
-            rows.setdefault(key, [None] * len(runs))[column] = result
+            rows.setdefault(key, [None] * len(all_runs))[column] = result
     # the empty string sorts where None cannot
     return [
         Measure(*key[:4], key[4] or None, key[5], tuple(rows[key]))
@@ -39,7 +39,7 @@ def measures(runs: Sequence[report_runs.Run]) -> list[Measure]:
     ]
 
 
-def _by_key(run: report_runs.Run) -> dict[tuple, Mapping[str, Any]]:
+def _by_key(run: runs.Run) -> dict[tuple, Mapping[str, Any]]:
     """The results by what they measured; equal names are told apart by their order."""
     evaluation = run.evaluation or {}
     # older files name the data once, for all results
@@ -60,7 +60,7 @@ def labels(rows: Sequence[Measure]) -> list[str]:
     several_data = len({row.data for row in rows}) > 1
     several_parts = len({row.part for row in rows}) > 1
     return [
-        report.label(
+        summary.label(
             {
                 "data": ", ".join(
                     [row.data] * several_data + [f"part {row.part}"] * several_parts

@@ -1,0 +1,1 @@
+"""The report: work folders read back, then told and drawn in one HTML page."""
