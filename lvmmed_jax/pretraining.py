@@ -1,12 +1,9 @@
-"""A pre-training run put together: data, method, state, checkpoints, pictures."""
+"""A pre-training run put together: data, method, state, checkpoints, log."""
 
-import collections
 import contextlib
 import dataclasses
 import functools
-import importlib.metadata
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,13 +13,14 @@ import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
-from lvmmed_jax import files, health, online_knn, replay
+from lvmmed_jax import files, health, online_knn, replay, report_inputs
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import (
     checkpoint,
     guard,
     loop,
     optimizer,
+    saving,
     sharding,
     sinks,
     state,
@@ -35,8 +33,6 @@ from lvmmed_jax.train import (
 
 _EVALUATION_SEED = 1  # of the fixed images, and of their fixed views
 _DATA = {"--data": "data_sha256", "--held-out": "held_out_sha256"}
-_NUM_CONTACT = 48  # thumbnails in the report
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 class Options(NamedTuple):
@@ -152,7 +148,15 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
         with files.locked(run.workdir / ".lock"):
             last = _run_loop(run, should_stop)
     if int(last.step) == num_steps:
-        _write_pictures(run, last)
+        report_inputs.write_pictures(
+            run.config,
+            last.model,
+            run.evaluation_batch,
+            jax.random.key(_EVALUATION_SEED),
+            mesh=run.mesh,
+            data=run.data,
+            workdir=run.workdir,
+        )
     lines = writer.read(run.workdir / writer.FILE)
     metric = run.config.train.best_metric
     best = checkpoint.best_step(run.workdir / checkpoint.FOLDER, metric)
@@ -209,10 +213,12 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
                 ),
             )
         )
-        saver = checkpoint.Saver(
-            run.workdir,
-            keep_last=config.train.keep_last,
-            best_metric=config.train.best_metric,
+        saver = stack.enter_context(
+            saving.Saver(
+                run.workdir,
+                keep_last=config.train.keep_last,
+                best_metric=config.train.best_metric,
+            )
         )
         profile = trace.Trace(run.workdir, start)
         stack.callback(profile.close)
@@ -230,7 +236,7 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             ),
             meter=throughput.Meter(flops),
             metrics_writer=metrics_writer,
-            saver=stack.enter_context(saver),
+            saver=saver,
             nonfinite=guard.Guard(
                 run.workdir, run.extra, config.train.max_skipped, metrics_writer.say
             ),
@@ -281,31 +287,6 @@ def _abstract_batch(run: Run) -> Any:
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
         for name, (shape, dtype) in shapes.items()
     }
-
-
-def facts(run: Run, manifest: dict, command: list[str]) -> dict[str, Any]:
-    """What ran on what, for run.json and the report."""
-    devices = jax.devices()
-    leaves = jax.tree.leaves(run.train_state.params)
-    return {
-        "command": shlex.join(["lvmmed", *command[1:]]),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
-        "parameters": sum(leaf.size for leaf in leaves),
-        "data": {
-            "records": manifest["records"],
-            "modalities": _by_modality(manifest["counts"]),
-            "skipped": len(manifest["skipped"]),
-        },
-    }
-
-
-def _by_modality(counts: dict[str, dict[str, int]]) -> dict[str, int]:
-    """{modality: records} of a manifest's {source: {modality: records}}."""
-    total = collections.Counter()
-    for of_source in counts.values():
-        total.update(of_source)
-    return dict(total.most_common())
 
 
 def _restore(
@@ -380,34 +361,3 @@ def _make_evaluations(config, options, data, method, batch, first):
         knn = online_knn.make(config, options.knn_data, first)
         found.append(loop.Evaluation(every, knn))
     return tuple(found)
-
-
-def _write_pictures(run: Run, last: state.TrainState) -> None:
-    """Arrays for the report: thumbnails, and what the method has to show."""
-    make_pictures = table.find(run.config.train.method).make_pictures
-    arrays = {}
-    if make_pictures is not None:
-        draw = jax.jit(make_pictures(run.config, run.mesh))
-        key = jax.random.key(_EVALUATION_SEED)
-        model = last.model
-        arrays = draw(model["params"], model["model_state"], run.evaluation_batch, key)
-    images = mixture.first_images(run.data, count=_NUM_CONTACT)
-    files.write_arrays(
-        run.workdir / "pictures" / "pretrain.npz",
-        {
-            **jax.device_get(arrays),
-            "contact": np.stack([_square(image) for image, _ in images]),
-            "contact_modality": np.array([modality for _, modality in images]),
-        },
-    )
-
-
-def _square(image: np.ndarray) -> np.ndarray:
-    """An RGB thumbnail of 96 pixels, zero-padded."""
-    from PIL import Image
-
-    picture = Image.fromarray(image.squeeze()).convert("RGB")
-    picture.thumbnail((96, 96))
-    out = np.zeros((96, 96, 3), np.uint8)
-    out[: picture.height, : picture.width] = np.asarray(picture)
-    return out

@@ -1,6 +1,7 @@
 """Checkpoints: whole, on other devices, the best kept, damage known and passed over."""
 
 import dataclasses
+import resource
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from lvmmed_jax.train import checkpoint, sharding, state
+from lvmmed_jax.train import checkpoint, saving, sharding, state
 
 # a load that fails leaves tasks of Orbax's to an event loop that is closed
 pytestmark = pytest.mark.filterwarnings(
@@ -38,7 +39,7 @@ def _start(num_devices=8):
 
 
 def _save(folder, saved, steps=(0,), **keywords):
-    with checkpoint.Saver(folder, **keywords) as saver:
+    with saving.Saver(folder, **keywords) as saver:
         for number in steps:
             saver.save(number, saved, {"next_batch": number})
     return folder / "checkpoints"
@@ -75,7 +76,7 @@ def test_all_of_a_state_comes_back_on_eight_four_and_one_devices(tmp_path):
 
 def test_json_values_come_back(tmp_path):
     extra = {"config": {"a": {"b": [1, None, "x", 0.1]}}, "next_batch": 0}
-    with checkpoint.Saver(tmp_path) as saver:
+    with saving.Saver(tmp_path) as saver:
         saver.save(3, _start(1)[0], extra, {"loss_no_noise": 2.5})
     found = checkpoint.read_extra(tmp_path / "checkpoints" / "3")
     assert {name: found[name] for name in extra} == extra
@@ -100,7 +101,7 @@ def test_donating_the_state_right_after_a_save_does_not_reach_the_file(tmp_path)
     saved, abstract = _start()
     expected = np.array(saved.params["w"])
     spoil = jax.jit(lambda s: jax.tree.map(lambda x: x * 0, s.params), donate_argnums=0)
-    with checkpoint.Saver(tmp_path) as saver:
+    with saving.Saver(tmp_path) as saver:
         saver.save(0, saved, {})
         jax.block_until_ready(spoil(saved))
     found, _ = checkpoint.restore(tmp_path / "checkpoints" / "0", abstract)
@@ -112,7 +113,7 @@ def test_folder_without_a_committed_step_is_none(tmp_path):
     unfinished = tmp_path / "checkpoints" / "5.orbax-checkpoint-tmp"
     unfinished.mkdir(parents=True)
     assert not checkpoint.is_checkpoint_folder(tmp_path)
-    with checkpoint.Saver(tmp_path):
+    with saving.Saver(tmp_path):
         assert not unfinished.exists()
 
 
@@ -127,7 +128,7 @@ def test_only_the_last_are_kept(tmp_path, keep_last):
 )
 def test_the_best_is_kept_too(tmp_path, metric, best):
     values = [5.0, 1.0, 2.0, 7.0, 3.0, 4.0]
-    with checkpoint.Saver(tmp_path, keep_last=1, best_metric=metric) as saver:
+    with saving.Saver(tmp_path, keep_last=1, best_metric=metric) as saver:
         for number, value in enumerate(values):
             saver.save(number, _start(1)[0], {}, {metric: value})
         saver.save(6, _start(1)[0], {})  # not evaluated: cannot be the best
@@ -192,6 +193,24 @@ def test_all_damaged_is_one_clear_error(tmp_path):
 def test_folder_that_cannot_be_made_is_told_at_once(tmp_path):
     """Orbax would wait for minutes."""
     (tmp_path / "checkpoints").write_text("in the way")
-    with checkpoint.Saver(tmp_path) as saver, pytest.raises(OSError):
+    with saving.Saver(tmp_path) as saver, pytest.raises(OSError):
         saver.save(0, _start(1)[0], {})
     assert (tmp_path / "checkpoints").read_text() == "in the way"
+
+
+def test_full_disk_is_told_in_one_line_and_leaves_the_last_checkpoint(tmp_path):
+    """A limit on the size of files stands for it."""
+    saved, abstract = _start(1)
+    noise = jax.random.normal(jax.random.key(1), (1000, 100))
+    larger = dataclasses.replace(saved, params={"w": noise})
+    folder = _save(tmp_path, saved)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(OSError, match="no checkpoint could be written") as error:
+            _save(tmp_path, larger, (1,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in folder.iterdir()] == ["0"]
+    _assert_equal(checkpoint.restore(folder / "0", abstract)[0], saved)

@@ -12,7 +12,7 @@ import tiny_runs
 
 from lvmmed_jax import command_line, config, encoders
 from lvmmed_jax.methods import graph_matching
-from lvmmed_jax.train import checkpoint, sharding, state
+from lvmmed_jax.train import saving, sharding, state
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def workdir(tmp_path_factory):
     begin = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
     last = dataclasses.replace(begin, step=jnp.asarray(3, jnp.int32))
     extra = {"config": json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG)))}
-    with checkpoint.Saver(folder) as saver:
+    with saving.Saver(folder) as saver:
         saver.save(3, last, extra)
     return folder
 

@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 
 from lvmmed_jax import command_line
-from lvmmed_jax.train import checkpoint, state, writer
+from lvmmed_jax.train import saving, state, writer
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def _save_run(workdir, shards):
         "data_sha256": hashlib.sha256(manifest).hexdigest(),
         "held_out_sha256": None,
     }
-    with checkpoint.Saver(workdir) as saver:
+    with saving.Saver(workdir) as saver:
         saver.save(2, nothing, extra)
 
 

@@ -11,7 +11,7 @@ import tiny_runs
 
 from lvmmed_jax import encoders, views
 from lvmmed_jax.methods import graph_matching, two_views
-from lvmmed_jax.train import checkpoint, sharding, state
+from lvmmed_jax.train import saving, sharding, state
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_saved_encoders_come_back(tmp_path):
         jax.random.key(0),
         sharding.replicated(sharding.make_mesh(1)),
     )
-    with checkpoint.Saver(tmp_path) as saver:
+    with saving.Saver(tmp_path) as saver:
         for number in (1, 2):
             params = jax.tree.map(lambda x, n=number: n * x, begin.params)
             saved = dataclasses.replace(

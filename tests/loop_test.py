@@ -10,6 +10,7 @@ from lvmmed_jax.train import (
     checkpoint,
     guard,
     loop,
+    saving,
     sharding,
     state,
     step,
@@ -58,7 +59,7 @@ def _train(
     def measure(now):
         return {"loss_no_noise": now.params["b"], "seen": now.step}
 
-    with checkpoint.Saver(workdir, best_metric="loss_no_noise") as saver:
+    with saving.Saver(workdir, best_metric="loss_no_noise") as saver:
         last = loop.run(
             first,
             step_fn=run,

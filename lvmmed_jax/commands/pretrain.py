@@ -70,7 +70,7 @@ def run(
 
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
-    from lvmmed_jax import files, pretraining
+    from lvmmed_jax import files, pretraining, report_inputs
     from lvmmed_jax.train import interruption
 
     manifest = mixture.read_manifest(data)
@@ -102,7 +102,7 @@ def run(
             print(json.dumps(found) if as_json else replay_text(found))
             return 0
         files.write_json(workdir / "config.json", settings)
-        about = pretraining.facts(run_, manifest, sys.argv)
+        about = report_inputs.facts(run_.abstract.params, manifest, sys.argv)
         about["data"]["held_out_records"] = held_out_records
         files.write_json(workdir / "run.json", about)
         _say_start(run_)

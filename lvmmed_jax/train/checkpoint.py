@@ -1,4 +1,4 @@
-"""Checkpoints: a whole run in one asynchronous Orbax save; only committed steps count.
+"""Reads checkpoints; only committed steps count, and only what is as it was saved.
 
 Saved together, under the number of the step: the model (parameters, model state, and
 their moving averages), what training goes on with (optimiser, step, key), and JSON
@@ -11,9 +11,8 @@ import gc
 import json
 import pathlib
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,134 +27,6 @@ _RISING = ("accuracy", "rank", "std")  # metrics of which more is better
 
 class DamagedError(ValueError):
     """A checkpoint that cannot be read whole."""
-
-
-class Saver:
-    """Writes the checkpoints of one work folder; use as a context manager.
-
-    Leaving the context waits for a save under way. One process at a time: what another
-    one left unfinished is swept away.
-    """
-
-    def __init__(
-        self,
-        workdir: pathlib.Path,
-        *,
-        folder: str = FOLDER,
-        keep_last: int = 2,
-        best_metric: str | None = None,
-    ):
-        """Opens `workdir`/`folder`, which is made with the first save.
-
-        Args:
-          workdir: the work folder.
-          folder: its name in there.
-          keep_last: how many of the newest steps are kept.
-          best_metric: the step that was best in this metric is kept too; see `is_best`.
-        """
-        policies = ocp.training.preservation_policies
-        kept = [policies.LatestN(keep_last)]
-        if best_metric is not None:
-            best = policies.BestN(
-                get_metric_fn=lambda metrics: metrics[best_metric],
-                reverse=not _more_is_better(best_metric),
-                n=1,
-                keep_checkpoints_without_metrics=False,
-            )
-            kept.append(best)
-        self._best_metric = best_metric
-        self._folder = pathlib.Path(workdir).absolute() / folder
-        self._sweep()
-        self._checkpointer = ocp.training.Checkpointer(
-            self._folder, preservation_policy=policies.AnyPreservationPolicy(kept)
-        )
-        self._under_way = None
-
-    def __enter__(self) -> "Saver":
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        """Waits for a save under way; one that failed leaves nothing behind.
-
-        Raises:
-          OSError: the save under way failed.
-        """
-        try:
-            with self._errors_told():
-                self._wait()
-        finally:
-            with contextlib.suppress(Exception):  # what failed is already told
-                self._checkpointer.close()
-            self._sweep()
-
-    def save(
-        self,
-        step: int,
-        train_state: state.TrainState,
-        extra: dict[str, Any],
-        metrics: dict[str, float] | None = None,
-    ) -> None:
-        """Starts a save; the state may be donated as soon as this returns.
-
-        Waits for the save before it: Orbax skips, in silence, one that begins while
-        another is under way.
-
-        Args:
-          step: the number of the checkpoint; one already saved is left as it is.
-          train_state: saved whole.
-          extra: JSON values that belong to the run: position, config, normalisation.
-          metrics: of an evaluation of just this state; without them the step cannot be
-            the best.
-
-        Raises:
-          OSError: the save before this one failed, or the folder cannot be written to.
-        """
-        with self._errors_told():
-            self._wait()
-            if step in committed_steps(self._folder):
-                return
-        self._check_writable()
-        with self._errors_told():
-            items = _items(train_state)
-            about = {
-                **extra,
-                "metrics": metrics,
-                "digests": {name: digest.of_arrays(x) for name, x in items.items()},
-            }
-            about = {"json": json.dumps(about), "sha256": digest.of_json(about)}
-            ranked = metrics if self._best_metric in (metrics or {}) else None
-            self._under_way = self._checkpointer.save_checkpointables_async(
-                step, {**items, "extra": about}, metrics=ranked
-            )
-
-    def _wait(self) -> None:
-        """Waits for a save under way."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
-
-    def _check_writable(self) -> None:
-        """Orbax waits five minutes for a folder that it cannot make."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self._folder):
-            pass
-
-    def _sweep(self) -> None:
-        """Removes saves that were cut off."""
-        for unfinished in self._folder.glob("*.orbax-checkpoint-tmp"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        """Failed saves as one OSError; tensorstore has a ValueError for a full disk."""
-        try:
-            yield
-        except Exception as error:
-            raise OSError(
-                f"no checkpoint could be written to {self._folder}: "
-                f"{str(error).rpartition(': ')[2].partition(' [')[0]}"
-            ) from error
 
 
 def committed_steps(folder: pathlib.Path) -> list[int]:
@@ -200,7 +71,7 @@ def restore(
       DamagedError: the checkpoint is not what was saved, or holds other arrays.
     """
     extra = read_extra(path)
-    found = _load_verified(path, _items(abstract), extra)
+    found = _load_verified(path, parts(abstract), extra)
     averaged = found.get("averaged")
     return state.TrainState(
         **found["model"], **found["training"], averaged=averaged
@@ -271,16 +142,16 @@ def best_step(folder: pathlib.Path, metric: str) -> tuple[int, float] | None:
             value = (read_extra(folder / str(step))["metrics"] or {}).get(metric)
             if value is not None:
                 found.append((step, value))
-    choose = max if _more_is_better(metric) else min
+    choose = max if more_is_better(metric) else min
     return choose(found, key=lambda pair: pair[1], default=None)
 
 
-def _more_is_better(metric: str) -> bool:
+def more_is_better(metric: str) -> bool:
     """Whether the highest value is the best; of losses it is the lowest."""
     return metric.endswith(_RISING)
 
 
-def _items(train_state: state.TrainState) -> dict[str, Any]:
+def parts(train_state: state.TrainState) -> dict[str, Any]:
     """The parts of a state that can be loaded one without the other."""
     model = {"params": train_state.params, "model_state": train_state.model_state}
     names = ("step", "opt_state", "key", "skipped", "held")

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from lvmmed_jax.train import checkpoint, state
+from lvmmed_jax.train import saving, state
 
 FOLDER = "skipped"
 _KEPT = 3  # the newest; each is as large as a checkpoint
@@ -83,5 +83,5 @@ class Guard:
     def _save(self, step, values, records, held) -> None:
         told = {name: repr(values[name]) for name in ("loss", "gradient_norm")}
         extra = {**self._extra, "next_batch": step, "records": records, "found": told}
-        with checkpoint.Saver(self._workdir, folder=FOLDER, keep_last=_KEPT) as saver:
+        with saving.Saver(self._workdir, folder=FOLDER, keep_last=_KEPT) as saver:
             saver.save(step, state.before_skipped(held), extra)

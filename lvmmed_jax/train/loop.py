@@ -7,8 +7,8 @@ import jax
 from jax.sharding import Mesh
 
 from lvmmed_jax.train import (
-    checkpoint,
     guard,
+    saving,
     sharding,
     state,
     step,
@@ -44,7 +44,7 @@ def run(
     rhythm: Rhythm,
     meter: throughput.Meter,
     metrics_writer: writer.Writer,
-    saver: checkpoint.Saver,
+    saver: saving.Saver,
     nonfinite: guard.Guard,
     extra: dict[str, Any],
     should_stop: Callable[[], bool],
