@@ -84,7 +84,7 @@ def _programs(config, mesh) -> dict:
     networks = two_views.make_networks(config.model)
     batch = sharding.put_batch(_images(config), mesh)
     parts = sharding.put_parts(_images(config), mesh, 1)
-    key, same = jax.random.key(0), sharding.replicated(mesh)
+    key = jax.random.key(0)
     forward = functools.partial(two_views.forward, networks, config)
 
     def plain_loss(params, model_state, batch, key):
@@ -93,7 +93,7 @@ def _programs(config, mesh) -> dict:
 
     def stepper(loss_fn):
         run = step.make_train_step(loss_fn, tx, schedule, mesh)
-        now = [state.create(method.init, tx, key, same)]
+        now = [state.create(method.init, tx, key, mesh)]
 
         def program():
             now[0], metrics = run(now[0], parts)
@@ -101,7 +101,7 @@ def _programs(config, mesh) -> dict:
 
         return program
 
-    first = state.create(method.init, tx, key, same)
+    first = state.create(method.init, tx, key, mesh)
     pair, _ = jax.jit(forward)(first.params, first.model_state, batch, key)
     loss_of = graph_matching.make_loss(config, mesh)
 

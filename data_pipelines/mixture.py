@@ -3,7 +3,7 @@
 import collections
 import functools
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -22,13 +22,35 @@ def read_manifest(shards: pathlib.Path) -> dict[str, Any]:
     return manifest.read(pathlib.Path(shards))
 
 
+class Share(NamedTuple):
+    """Which rows of a batch one of several processes reads.
+
+    A batch is cut into `num_parts` parts of consecutive rows, and each part into one
+    block a process.
+    """
+
+    num_parts: int = 1
+    process: int = 0
+    num_processes: int = 1
+
+
+_ALL = Share()
+
+
 def host_batches(
-    shards: pathlib.Path, *, global_batch: int, seed: int, start: int, num_workers: int
+    shards: pathlib.Path,
+    *,
+    global_batch: int,
+    seed: int,
+    start: int,
+    num_workers: int,
+    share: Share = _ALL,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; `.close()` it.
 
     Each epoch is another exact shuffle of all records. Batch k is the same for every
-    number of workers and every start.
+    number of workers, every start, and (its shares laid together) every number of
+    processes. Only the rows of the share are read.
 
     Args:
       shards: a folder that `prepare` wrote.
@@ -36,6 +58,7 @@ def host_batches(
       seed: of the shuffles.
       start: number of the first batch, so that a run continues where it was saved.
       num_workers: processes that decode; 0 decodes in threads of this one.
+      share: the rows that are wanted, part by part; all of them by default.
 
     Returns:
       Of batches {"image": uint8 [B, S, S, C], zero-padded at bottom and right, "size":
@@ -44,12 +67,19 @@ def host_batches(
 
     Raises:
       FileNotFoundError: `shards` has no manifest.
-      ValueError: a shard is damaged, or an argument out of range.
+      ValueError: a shard is damaged, an argument out of range, or a batch that does
+        not cut into such shares.
     """
     if global_batch < 1 or start < 0 or num_workers < 0:
         raise ValueError(
             f"global_batch {global_batch}, start {start}, num_workers {num_workers}: "
             "must be at least 1, 0 and 0"
+        )
+    rows, left = divmod(global_batch, share.num_parts * share.num_processes)
+    if left:
+        raise ValueError(
+            f"global_batch {global_batch} does not cut into {share.num_parts} part(s) "
+            f"for {share.num_processes} process(es)"
         )
     found = read_manifest(shards)
     decode = functools.partial(_example, size=found["size"], channels=found["channels"])
@@ -61,8 +91,10 @@ def host_batches(
         .shuffle()
         .repeat()
         .map(decode)
-        .batch(global_batch)
-    )
+        .batch(rows)
+    )[share.process :: share.num_processes]
+    if share.num_parts > 1:
+        batches = batches.batch(share.num_parts).map(_laid_together)
     iterable = batches[start:].to_iter_dataset(_READ_AHEAD)
     if num_workers:
         _mark_flags_parsed()
@@ -114,6 +146,11 @@ def _example(
         "size": np.array([record.height, record.width], np.int32),
         "index": np.int64(index),
     }
+
+
+def _laid_together(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Leaves [A, b, ...] as [A * b, ...]."""
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in parts.items()}
 
 
 def _mark_flags_parsed() -> None:

@@ -110,6 +110,7 @@ class Train:
     keep_last: int = 2  # checkpoints
     best_metric: str = "loss_no_noise"  # the checkpoint best in it is kept too
     max_skipped: int = 10  # steps in a row that are not finite
+    fsdp: int = 1  # devices over which parameters and optimiser are cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,7 @@ _AT_LEAST_ONE = {
     "train.checkpoint_every_steps",
     "train.keep_last",
     "train.max_skipped",
+    "train.fsdp",
     "optimizer.accumulate",
 }
 _ANY_LENGTH = "optimizer.halve_at"
@@ -195,6 +197,7 @@ _CHANGE_NO_NUMBER = {
     "train.keep_last",
     "train.best_metric",
     "train.max_skipped",
+    "train.fsdp",
 }
 _NOT_NEGATIVE = {
     "data.num_workers",

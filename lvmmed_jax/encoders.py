@@ -186,7 +186,7 @@ def _abstract_model(config: configs.Config) -> dict[str, Any]:
     mesh = sharding.make_mesh(1)
     method = table.find(config.train.method).make_task(config, mesh)
     params, model_state = state.shapes(
-        method.init, jax.random.key(config.train.seed), sharding.replicated(mesh)
+        method.init, jax.random.key(config.train.seed), mesh
     )
     return {"params": params, "model_state": model_state}
 

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 
+import jax
+
 from data_pipelines import labelled
 from lvmmed_jax import config as configs
 from lvmmed_jax import encoders, evaluation, probes
-from lvmmed_jax.train import state
+from lvmmed_jax.train import sharding, state
 
 METRIC = "knn_accuracy"
 
 
 def make(
-    config: configs.Config, data: str, first: state.TrainState
+    config: configs.Config,
+    data: str,
+    first: state.TrainState,
+    mesh: jax.sharding.Mesh,
 ) -> Callable[[state.TrainState], dict[str, float]]:
     """Builds state -> {"knn_accuracy"}: the share of images with the right class.
 
@@ -23,6 +28,7 @@ def make(
       config: of the run.
       data: a folder of labelled images, see `labelled.load`.
       first: any state of the run.
+      mesh: its devices; one of each process computes the features.
 
     Raises:
       FileNotFoundError: there is no such folder.
@@ -37,8 +43,11 @@ def make(
     train, test = ~examples.is_test, examples.is_test
     encoder = encoders.of_model(config, first.model)
 
+    def variables(now: state.TrainState):
+        return sharding.local_copy(encoders.variables_of(now.model), mesh)
+
     def measure(now: state.TrainState) -> dict[str, float]:
-        current = encoder._replace(variables=encoders.variables_of(now.model))
+        current = encoder._replace(variables=variables(now))
         features = encoders.pooled_features(current, images)
         found = probes.knn(features[train], examples.labels[train], features[test])
         return {METRIC: float((found == examples.labels[test]).mean())}

@@ -20,6 +20,7 @@ from lvmmed_jax.train import (
     guard,
     loop,
     optimizer,
+    processes,
     saving,
     sharding,
     sinks,
@@ -95,7 +96,7 @@ def prepare(
         other data or another config than the checkpoint's, or damaged checkpoints only.
     """
     configs.validate(config)
-    mesh, settings = sharding.make_mesh(), config.optimizer
+    mesh, settings = sharding.make_mesh(fsdp=config.train.fsdp), config.optimizer
     graph_size, parts = config.matching.graph_size, settings.accumulate
     for name, count, num_parts in (
         ("data.global_batch", config.data.global_batch, parts),
@@ -104,13 +105,13 @@ def prepare(
         sharding.check_batch(name, count, graph_size, mesh.size, num_parts)
     method = table.find(config.train.method).make_task(config, mesh)
     tx, schedule = _make_optimizer(config)
-    same, key = sharding.replicated(mesh), jax.random.key(config.train.seed)
+    key = jax.random.key(config.train.seed)
     averages = settings.ema_decay is not None
-    abstract = state.abstract(method.init, tx, key, same, averages)
+    abstract = state.abstract(method.init, tx, key, mesh, averages)
     workdir.mkdir(parents=True, exist_ok=True)
     train_state = _restore(workdir, extra, abstract)
     if train_state is None:
-        train_state = state.create(method.init, tx, key, same, averages)
+        train_state = state.create(method.init, tx, key, mesh, averages)
     batch = sharding.put_batch(_host_batch(config, held_out or data), mesh)
     return Run(
         config=config,
@@ -126,7 +127,7 @@ def prepare(
             method.loss_fn, tx, schedule, mesh, settings.ema_decay
         ),
         evaluations=_make_evaluations(
-            config, options, data, method, batch, train_state
+            config, options, data, method, mesh, batch, train_state
         ),
         evaluation_batch=batch,
     )
@@ -145,7 +146,7 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """
     num_steps, last = run.config.train.steps, run.train_state
     if int(last.step) < num_steps:
-        with files.locked(run.workdir / ".lock"):
+        with _locked(run.workdir):
             last = _run_loop(run, should_stop)
     if int(last.step) == num_steps:
         report_inputs.write_pictures(
@@ -157,9 +158,11 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
             data=run.data,
             workdir=run.workdir,
         )
-    lines = writer.read(run.workdir / writer.FILE)
-    metric = run.config.train.best_metric
+    metric = run.config.train.best_metric  # Orbax reads with all processes together
     best = checkpoint.best_step(run.workdir / checkpoint.FOLDER, metric)
+    if not processes.is_first():
+        return {"step": int(last.step)}
+    lines = writer.read(run.workdir / writer.FILE)
     return {
         **writer.latest(lines),
         "step": int(last.step),
@@ -187,7 +190,8 @@ def repeat(run: Run, path: pathlib.Path) -> dict[str, Any]:
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
     """The loop with its data, its log and its checkpoints, all closed at the end."""
     config, start = run.config, int(run.train_state.step)
-    print("compiling the training step", file=sys.stderr)
+    if processes.is_first():
+        print("compiling the training step", file=sys.stderr)
     step_fn, flops = step.compile_step(run.step_fn, run.abstract, _abstract_batch(run))
     with contextlib.ExitStack() as stack:
         batches = mixture.host_batches(
@@ -196,23 +200,12 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             seed=config.train.seed,
             start=start,
             num_workers=config.data.num_workers,
+            share=mixture.Share(
+                config.optimizer.accumulate, jax.process_index(), jax.process_count()
+            ),
         )
         stack.callback(batches.close)
-        metrics_writer = stack.enter_context(
-            writer.Writer(
-                run.workdir,
-                start=start,
-                num_steps=config.train.steps,
-                global_batch=config.data.global_batch,
-                judge=functools.partial(_complaints, config.matching.graph_size),
-                sinks=sinks.open_all(
-                    run.options.logs,
-                    run.workdir,
-                    start=start,
-                    config=dataclasses.asdict(config),
-                ),
-            )
-        )
+        metrics_writer = stack.enter_context(_open_writer(run, start))
         saver = stack.enter_context(
             saving.Saver(
                 run.workdir,
@@ -244,6 +237,33 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             should_stop=should_stop,
             trace=profile if run.options.profile else lambda number, train_state: None,
         )
+
+
+def _locked(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
+    """Keeps other runs out; one process of this run does."""
+    if processes.is_first():
+        return files.locked(workdir / ".lock")
+    return contextlib.nullcontext()
+
+
+def _open_writer(run: Run, start: int) -> writer.Writer | writer.Silent:
+    """The first process writes, the others do not."""
+    if not processes.is_first():
+        return writer.Silent()
+    config = run.config
+    return writer.Writer(
+        run.workdir,
+        start=start,
+        num_steps=config.train.steps,
+        global_batch=config.data.global_batch,
+        judge=functools.partial(_complaints, config.matching.graph_size),
+        sinks=sinks.open_all(
+            run.options.logs,
+            run.workdir,
+            start=start,
+            config=dataclasses.asdict(config),
+        ),
+    )
 
 
 def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
@@ -282,6 +302,8 @@ def _abstract_batch(run: Run) -> Any:
         "size": ((*lead, 2), np.int32),
         "index": (lead, jax.dtypes.canonicalize_dtype(np.int64)),
     }
+    if jax.process_count() > 1:
+        shapes[step.STOP] = (lead, bool)
     cut = sharding.over_parts(run.mesh)
     return {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
@@ -302,12 +324,16 @@ def _restore(
         return checkpoint.restore(path, abstract)[0]
 
     number, found = checkpoint.newest_sound(folder, read, _warn)
-    checkpoint.set_aside(folder, after=number)
+    processes.meet("restored")
+    if processes.is_first():
+        checkpoint.set_aside(folder, after=number)
+    processes.meet("set aside")
     return found
 
 
 def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
+    if processes.is_first():
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def _check_same(path: pathlib.Path, workdir: pathlib.Path, extra: dict) -> None:
@@ -342,10 +368,10 @@ def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndar
         batches.close()
 
 
-def _make_evaluations(config, options, data, method, batch, first):
+def _make_evaluations(config, options, data, method, mesh, batch, first):
     """The noise-free metrics and, where asked for, on-line k-NN."""
     key = jax.random.key(_EVALUATION_SEED)
-    evaluate = step.make_evaluate(method.evaluate)
+    evaluate = step.make_evaluate(method.evaluate, mesh)
 
     def measure(now: state.TrainState):
         model = now.model
@@ -358,6 +384,6 @@ def _make_evaluations(config, options, data, method, batch, first):
             mixture.read_manifest(data)["records"] / config.data.global_batch
         )
         every = max(round(config.train.knn_every_epochs * steps_an_epoch), 1)
-        knn = online_knn.make(config, options.knn_data, first)
+        knn = online_knn.make(config, options.knn_data, first, mesh)
         found.append(loop.Evaluation(every, knn))
     return tuple(found)

@@ -43,6 +43,8 @@ def replay(
     Raises:
       ValueError: the folder is damaged, or the data gives other images.
     """
+    if jax.process_count() > 1:
+        raise ValueError("--replay takes one process: the numbers are the same")
     saved, extra = checkpoint.restore(path, abstract)
     number = extra["next_batch"]
     batches = mixture.host_batches(

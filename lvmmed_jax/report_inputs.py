@@ -13,6 +13,7 @@ from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax import files
 from lvmmed_jax.methods import table
+from lvmmed_jax.train import processes, sharding
 
 _NUM_CONTACT = 48  # thumbnails
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -67,8 +68,11 @@ def write_pictures(
     make_pictures = table.find(config.train.method).make_pictures
     arrays = {}
     if make_pictures is not None:
-        draw = jax.jit(make_pictures(config, mesh))
+        whole = sharding.replicated(mesh)
+        draw = jax.jit(make_pictures(config, mesh), out_shardings=whole)
         arrays = draw(model["params"], model["model_state"], batch, key)
+    if not processes.is_first():
+        return
     images = mixture.first_images(data, count=_NUM_CONTACT)
     files.write_arrays(
         workdir / "pictures" / "pretrain.npz",

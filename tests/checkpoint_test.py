@@ -28,13 +28,13 @@ def _init(key):
     return {"w": jax.random.normal(key, (1000, 100))}, model_state
 
 
-def _start(num_devices=8):
-    same = sharding.replicated(sharding.make_mesh(num_devices))
+def _start(num_devices=8, fsdp=1):
+    mesh = sharding.make_mesh(num_devices, fsdp)
     tx, _ = tiny_runs.adam(1e-3)
     key = jax.random.key(0)
     return (
-        state.create(_init, tx, key, same, averages=True),
-        state.abstract(_init, tx, key, same, averages=True),
+        state.create(_init, tx, key, mesh, averages=True),
+        state.abstract(_init, tx, key, mesh, averages=True),
     )
 
 
@@ -72,6 +72,18 @@ def test_all_of_a_state_comes_back_on_eight_four_and_one_devices(tmp_path):
         assert extra["next_batch"] == 0
         assert len(restored.params["w"].sharding.device_set) == num_devices
         assert jax.tree.structure(restored) == jax.tree.structure(saved)
+
+
+def test_a_state_that_was_cut_comes_back_whole_and_cut_otherwise(tmp_path):
+    saved, _ = _start(8, fsdp=4)
+    assert saved.params["w"].addressable_data(0).shape == (250, 100)
+    assert saved.averaged["params"]["w"].addressable_data(0).shape == (250, 100)
+    folder = _save(tmp_path, saved)
+    for num_devices, fsdp in ((8, 4), (8, 2), (1, 1)):
+        _, abstract = _start(num_devices, fsdp)
+        restored, _ = checkpoint.restore(folder / "0", abstract)
+        _assert_equal(restored, saved)
+        assert restored.params["w"].addressable_data(0).shape == (1000 // fsdp, 100)
 
 
 def test_json_values_come_back(tmp_path):

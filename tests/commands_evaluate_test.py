@@ -45,7 +45,7 @@ def workdir(tmp_path_factory):
     mesh = sharding.make_mesh(1)
     method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
     tx, _ = tiny_runs.adam(3e-3)
-    begin = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
+    begin = state.create(method.init, tx, jax.random.key(0), mesh)
     last = dataclasses.replace(begin, step=jnp.asarray(3, jnp.int32))
     extra = {"config": json.loads(json.dumps(dataclasses.asdict(tiny_runs.CONFIG)))}
     with saving.Saver(folder) as saver:

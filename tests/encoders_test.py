@@ -41,7 +41,7 @@ def test_random_encoder_is_the_start_of_the_run(encoder):
     method = graph_matching.make_task(tiny_runs.CONFIG, mesh)
     tx, _ = tiny_runs.adam(1e-3)
     key = jax.random.key(tiny_runs.CONFIG.train.seed)
-    first = state.create(method.init, tx, key, sharding.replicated(mesh))
+    first = state.create(method.init, tx, key, mesh)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
         first.params["encoder"],
@@ -113,7 +113,7 @@ def test_saved_encoders_come_back(tmp_path):
         method.init,
         tx,
         jax.random.key(0),
-        sharding.replicated(sharding.make_mesh(1)),
+        sharding.make_mesh(1),
     )
     with saving.Saver(tmp_path) as saver:
         for number in (1, 2):

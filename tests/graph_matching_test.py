@@ -42,7 +42,7 @@ def _start(num_devices, settings=CONFIG):
     method = graph_matching.make_task(settings, mesh)
     tx, schedule = tiny_runs.adam(3e-3, (0.5,))
     key = jax.random.key(0)
-    first = state.create(method.init, tx, key, sharding.replicated(mesh))
+    first = state.create(method.init, tx, key, mesh)
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
     return mesh, method, first, run
 

@@ -176,7 +176,7 @@ def slices():
 def compiled():
     mesh = sharding.make_mesh(1)
     method = graph_matching.make_task(TINY, mesh)
-    return method, step.make_evaluate(method.evaluate)
+    return method, step.make_evaluate(method.evaluate, mesh)
 
 
 def _train(
@@ -186,7 +186,7 @@ def _train(
     method, evaluate = compiled
     mesh = sharding.make_mesh(1)
     tx, schedule = tiny_runs.adam(learning_rate)
-    now = state.create(method.init, tx, jax.random.key(0), sharding.replicated(mesh))
+    now = state.create(method.init, tx, jax.random.key(0), mesh)
     now = dataclasses.replace(now, params=change(now.params))
     run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
     generator = np.random.default_rng(0)

@@ -48,9 +48,7 @@ def _train(
     """Trains on batches 0, 1, ... but those left out; returns state, lines, words."""
     mesh = sharding.make_mesh(8)
     tx, schedule = tiny_runs.adam(0.01)
-    first = state.create(
-        TASK.init, tx, jax.random.key(0), sharding.replicated(mesh), averages=True
-    )
+    first = state.create(TASK.init, tx, jax.random.key(0), mesh, averages=True)
     run = step.make_train_step(TASK.loss_fn, tx, schedule, mesh, 0.9)
     numbers = [n for n in range(100) if n not in left_out]
     batches = (toy_tasks.batch(n, broken=n in broken) for n in numbers)
@@ -157,9 +155,7 @@ def test_what_is_saved_of_a_skipped_step_repeats_it(tmp_path, evaluate_every):
     at_two, _, _ = _train(tmp_path / "other", num_steps=2)
     mesh = sharding.make_mesh(8)
     tx, schedule = tiny_runs.adam(0.01)
-    abstract = state.abstract(
-        TASK.init, tx, jax.random.key(0), sharding.replicated(mesh), averages=True
-    )
+    abstract = state.abstract(TASK.init, tx, jax.random.key(0), mesh, averages=True)
     saved, extra = checkpoint.restore(tmp_path / "skipped" / "2", abstract)
     jax.tree.map(np.testing.assert_array_equal, _values(saved), _values(at_two))
     assert int(saved.step) == 2 and int(saved.skipped) == 0

@@ -39,13 +39,14 @@ def grey(tmp_path_factory):
     return prepare(tmp_path_factory.mktemp("grey"), random_pictures(33, 40))
 
 
-def batches(folder, count, *, global_batch=8, seed=1, start=0, num_workers=0):
+def batches(folder, count, *, global_batch=8, seed=1, start=0, num_workers=0, **more):
     stream = mixture.host_batches(
         folder,
         global_batch=global_batch,
         seed=seed,
         start=start,
         num_workers=num_workers,
+        **more,
     )
     found = list(itertools.islice(stream, count))
     stream.close()
@@ -98,6 +99,33 @@ def test_stream_is_one_for_every_start_and_worker_count(grey, start, num_workers
     for one, other in zip(expected, found, strict=True):
         for key in ("image", "size", "index"):
             np.testing.assert_array_equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("num_parts", [1, 2])
+@pytest.mark.parametrize("num_processes", [2, 4])
+def test_shares_of_processes_are_the_batch(grey, num_parts, num_processes):
+    whole = batches(grey, 3, global_batch=8)
+    shares = [
+        batches(
+            grey,
+            2,
+            global_batch=8,
+            start=1,
+            share=mixture.Share(num_parts, process, num_processes),
+        )
+        for process in range(num_processes)
+    ]
+    for number in range(2):
+        for name in ("image", "size", "index"):
+            blocks = [share[number][name] for share in shares]
+            cut = [x.reshape(num_parts, -1, *x.shape[1:]) for x in blocks]
+            joined = np.concatenate(cut, axis=1).reshape(8, *blocks[0].shape[1:])
+            np.testing.assert_array_equal(joined, whole[number + 1][name])
+
+
+def test_batch_that_does_not_cut_into_shares_is_refused(grey):
+    with pytest.raises(ValueError, match=r"8 does not cut into 1 part\(s\) for 3"):
+        batches(grey, 1, global_batch=8, share=mixture.Share(1, 0, 3))
 
 
 def test_first_images_are_spread_over_the_records(grey):

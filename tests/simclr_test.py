@@ -59,7 +59,7 @@ def test_step_is_the_same_on_eight_devices_and_lowers_the_loss():
         method = simclr.make_task(tiny_runs.CONFIG, mesh)
         tx, schedule = tiny_runs.adam(3e-3)
         key = jax.random.key(0)
-        now = state.create(method.init, tx, key, sharding.replicated(mesh))
+        now = state.create(method.init, tx, key, mesh)
         run = step.make_train_step(method.loss_fn, tx, schedule, mesh)
         losses = []
         for _ in range(8):

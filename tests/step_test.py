@@ -19,7 +19,7 @@ def _start(num_devices=8, ema_decay=None, task=TASK):
         task.init,
         tx,
         jax.random.key(0),
-        sharding.replicated(mesh),
+        mesh,
         averages=ema_decay is not None,
     )
     return mesh, now, step.make_train_step(task.loss_fn, tx, schedule, mesh, ema_decay)
@@ -153,6 +153,46 @@ def test_learning_rate_is_that_of_the_update():
         now, metrics = run(state.release(now), batch)
     _, schedule = tiny_runs.adam(0.01)
     np.testing.assert_allclose(metrics["learning_rate"], schedule(0))
+
+
+def test_a_cut_state_trains_alike_and_stays_cut():
+    """Toy arrays are too small to be cut: here all that can be are."""
+    found = []
+    for fsdp in (1, 4):
+        mesh = sharding.make_mesh(8, fsdp)
+        tx, schedule = tiny_runs.adam(0.01)
+        init = _wide_task().init
+        now = state.create(init, tx, jax.random.key(0), mesh, averages=True)
+        run = step.make_train_step(_wide_task().loss_fn, tx, schedule, mesh, 0.9)
+        losses = []
+        for number in range(20):
+            batch = sharding.put_parts(toy_tasks.batch(number), mesh, 1)
+            now, metrics = run(now, batch)
+            losses.append(float(metrics["loss"]))
+        found.append(losses)
+        for tree in (now.params, now.opt_state[0].mu, now.averaged["params"]):
+            assert tree["v"].addressable_data(0).shape == (4096 // fsdp,)
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    assert found[0][-1] < 0.9 * found[0][0]
+    text = run.lower(now, batch).compile().as_text()
+    # parameters are gathered for the loss; what else moves is a gradient
+    assert " all-gather(" in text or " all-gather-start(" in text
+    assert " all-to-all(" not in text
+
+
+def _wide_task():
+    """The toy's regression with a hidden layer of 4096 scales."""
+
+    def init(key):
+        params, model_state = TASK.init(key)
+        return {**params, "v": jnp.ones(4096)}, model_state
+
+    def loss_fn(params, model_state, batch, key):
+        scaled = {"w": params["w"] * jnp.mean(params["v"]), "b": params["b"]}
+        loss, (_, metrics) = TASK.loss_fn(scaled, model_state, batch, key)
+        return loss, (model_state, metrics)
+
+    return TASK._replace(init=init, loss_fn=loss_fn)
 
 
 def test_the_old_state_is_given_away():

@@ -18,6 +18,10 @@ a step whose loss or gradient is not finite is skipped and saved; this repeats i
       --train.steps=500 --views.size=96 --replay runs/first/skipped/120
 """
 
+_CLUSTER = """One a host (or one a GPU), all with the same command; work folder and data
+on a disk that all see. --distributed finds the others under SLURM, Open MPI, on a TPU
+pod and on GKE; elsewhere name them."""
+
 
 def main(argv: list[str]) -> int:
     """Parses, checks, trains; returns the exit code."""
@@ -33,6 +37,7 @@ def main(argv: list[str]) -> int:
         profile=arguments.profile,
         repeated=arguments.replay,
         logs=tuple(arguments.log),
+        cluster=_cluster(arguments),
     )
 
 
@@ -48,6 +53,7 @@ def run(
     profile: bool = False,
     repeated: pathlib.Path | None = None,
     logs: tuple[str, ...] = (),
+    cluster: tuple | None = None,
 ) -> int:
     """Pre-trains and writes the work folder; returns the exit code.
 
@@ -62,6 +68,7 @@ def run(
       profile: traces a few steps.
       repeated: a skipped step to repeat; nothing is trained or written then.
       logs: where metrics go besides files: wandb, mlflow.
+      cluster: arguments of `processes.start`; None: one process.
     """
     from lvmmed_jax import config_files
     from lvmmed_jax.train import sinks
@@ -71,8 +78,10 @@ def run(
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
     from lvmmed_jax import files, pretraining, report_inputs
-    from lvmmed_jax.train import interruption
+    from lvmmed_jax.train import interruption, processes
 
+    if cluster is not None:
+        processes.start(*cluster)
     manifest = mixture.read_manifest(data)
     held_out_records = held_out and mixture.read_manifest(held_out)["records"]
     settings = _as_json(config)
@@ -101,12 +110,15 @@ def run(
             found = pretraining.repeat(run_, repeated)
             print(json.dumps(found) if as_json else replay_text(found))
             return 0
-        files.write_json(workdir / "config.json", settings)
-        about = report_inputs.facts(run_.abstract.params, manifest, sys.argv)
-        about["data"]["held_out_records"] = held_out_records
-        files.write_json(workdir / "run.json", about)
-        _say_start(run_)
+        if processes.is_first():
+            files.write_json(workdir / "config.json", settings)
+            about = report_inputs.facts(run_.abstract.params, manifest, sys.argv)
+            about["data"]["held_out_records"] = held_out_records
+            files.write_json(workdir / "run.json", about)
+            _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
+    if not processes.is_first():
+        return 0 if result["step"] == config.train.steps else stop.exit_code
     if stop() and result["step"] < config.train.steps:
         print(
             f"stopped at step {result['step']} of {config.train.steps}, saved; "
@@ -205,6 +217,15 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         type=pathlib.Path,
         help="repeat a step that was skipped, WORKDIR/skipped/STEP, and train nothing",
     )
+    cluster = parser.add_argument_group("several processes", _CLUSTER)
+    cluster.add_argument(
+        "--distributed", action="store_true", help="the cluster says who is who"
+    )
+    cluster.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="of the first process"
+    )
+    cluster.add_argument("--num-processes", type=int, metavar="N")
+    cluster.add_argument("--process", type=int, metavar="I", help="from 0 to N - 1")
     parser.add_argument(
         "--no-compile-cache",
         action="store_true",
@@ -221,6 +242,20 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             )
         overrides[name] = value
     return arguments, overrides
+
+
+def _cluster(arguments: argparse.Namespace) -> tuple | None:
+    """Arguments of `processes.start`; None: one process.
+
+    Raises:
+      ValueError: only some of the three are given.
+    """
+    given = arguments.coordinator, arguments.num_processes, arguments.process
+    if all(value is not None for value in given):
+        return given
+    if any(value is not None for value in given):
+        raise ValueError("--coordinator, --num-processes and --process go together")
+    return () if arguments.distributed else None
 
 
 def _as_json(config: Any) -> dict:

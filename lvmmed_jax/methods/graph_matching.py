@@ -137,7 +137,7 @@ def _graph(config, mesh, params, embedding):
         return graph, jax.vmap(graphs.propagation)(graph)
 
     # left to itself, XLA gathers the whole batch on every device for top_k
-    over_graphs = PartitionSpec(sharding.AXIS)
+    over_graphs = PartitionSpec(sharding.AXES)
     graph, operator = jax.shard_map(
         connect, mesh=mesh, in_specs=over_graphs, out_specs=over_graphs
     )(nodes)
@@ -251,7 +251,7 @@ def _make_measure(settings: configs.Matching, mesh: Mesh):
 
 
 def _over_graphs(function, mesh):
-    spec = PartitionSpec(sharding.AXIS)
+    spec = PartitionSpec(sharding.AXES)
     return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from lvmmed_jax.train import (
@@ -77,9 +78,10 @@ def run(
       guard.NonFiniteError: too many steps in a row were not finite; the last checkpoint
         stays.
     """
-    log = _Log(metrics_writer, rhythm, meter, nonfinite)
+    log = _Log(metrics_writer, rhythm, meter, nonfinite, mesh)
+    stop = _Stop(should_stop)
     start = now = int(fetch(train_state.step))
-    while now < rhythm.num_steps and not should_stop():
+    while now < rhythm.num_steps and not stop():
         trace(now, train_state)
         saves = now > 0 and now % rhythm.checkpoint_every_steps == 0
         due = [each for each in evaluations if saves or now % each.every_steps == 0]
@@ -89,13 +91,13 @@ def run(
         if saves:
             saver.save(now, train_state, {**extra, "next_batch": now}, measured)
         with meter.waiting():
-            batch = next(batches)
+            batch = stop.ask(next(batches))
         placed = sharding.put_parts(batch, mesh, rhythm.num_parts)
         train_state, metrics = _step(step_fn, train_state, placed, now)
-        train_state, held = log.finish(train_state)
+        train_state, held = log.finish(train_state, stop)
         if held:  # by the step before, which was not finite: this one did nothing
             train_state, metrics = _step(step_fn, train_state, placed, now)
-        log.dispatched(now, batch["index"], metrics)
+        log.dispatched(now, placed["index"], metrics)
         now += 1
     train_state, _ = log.finish(train_state)
     measured = None
@@ -118,6 +120,28 @@ def _step(step_fn, train_state, placed, number):
         return step_fn(train_state, placed)
 
 
+class _Stop:
+    """Whether to stop: at once, or, with several processes, after the same step.
+
+    Each process sends what it was told along with its images (`step.STOP`), and reads
+    what any was told with the metrics.
+    """
+
+    def __init__(self, should_stop: Callable[[], bool]):
+        self._should_stop = should_stop
+        self._alone = jax.process_count() == 1
+        self.agreed = False
+
+    def __call__(self) -> bool:
+        return self._should_stop() if self._alone else self.agreed
+
+    def ask(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self._alone:
+            return batch
+        told = np.full(len(batch["index"]), self._should_stop())
+        return {**batch, step.STOP: told}
+
+
 class _Pending(NamedTuple):
     """A step that is still under way."""
 
@@ -129,18 +153,20 @@ class _Pending(NamedTuple):
 class _Log:
     """Metrics one step late."""
 
-    def __init__(self, metrics_writer, rhythm, meter, nonfinite):
-        self._writer, self._rhythm = metrics_writer, rhythm
+    def __init__(self, metrics_writer, rhythm, meter, nonfinite, mesh):
+        self._writer, self._rhythm, self._mesh = metrics_writer, rhythm, mesh
         self._meter, self._nonfinite = meter, nonfinite
         self._pending: _Pending | None = None
 
     def dispatched(self, number: int, records: Any, metrics: task.Metrics) -> None:
         """Takes the metrics of a step just dispatched."""
         self._pending = _Pending(number, records, metrics)
-        self._meter.step(len(records))
+        self._meter.step(records.size)
 
-    def finish(self, train_state: state.TrainState) -> tuple[state.TrainState, bool]:
-        """Reads the step under way, if there is one.
+    def finish(
+        self, train_state: state.TrainState, stop: _Stop | None = None
+    ) -> tuple[state.TrainState, bool]:
+        """Reads the step under way, if there is one, and whether any was to stop.
 
         Returns:
           The state that goes on, and whether it was held because that step was not
@@ -150,10 +176,13 @@ class _Log:
             return train_state, False
         (number, records, metrics), self._pending = self._pending, None
         values = {name: float(x) for name, x in fetch(metrics).items()}
+        if values.pop(step.STOP, False) and stop is not None:
+            stop.agreed = True
         if values.pop("skipped"):
             with self._meter.pause():
+                records = fetch(sharding.local_copy(records, self._mesh))
                 train_state = self._nonfinite.skipped(
-                    number, values, records.tolist(), train_state
+                    number, values, records.reshape(-1).tolist(), train_state
                 )
             return train_state, True
         self._nonfinite.passed()

@@ -1,6 +1,7 @@
 """Writes checkpoints: a whole run in one asynchronous Orbax save."""
 
 import contextlib
+import itertools
 import json
 import pathlib
 import shutil
@@ -10,7 +11,9 @@ from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
-from lvmmed_jax.train import checkpoint, digest, state
+from lvmmed_jax.train import checkpoint, digest, processes, state
+
+_OPENED = itertools.count()  # a name for each meeting
 
 
 class Saver:
@@ -49,6 +52,7 @@ class Saver:
         self._best_metric = best_metric
         self._folder = pathlib.Path(workdir).absolute() / folder
         self._sweep()
+        processes.meet(f"swept {folder} {next(_OPENED)}")
         self._checkpointer = ocp.training.Checkpointer(
             self._folder, preservation_policy=policies.AnyPreservationPolicy(kept)
         )
@@ -120,12 +124,16 @@ class Saver:
 
     def _check_writable(self) -> None:
         """Orbax waits five minutes for a folder that it cannot make."""
+        if not processes.is_first():
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._folder):
             pass
 
     def _sweep(self) -> None:
         """Removes saves that were cut off."""
+        if not processes.is_first():
+            return
         for unfinished in self._folder.glob("*.orbax-checkpoint-tmp"):
             shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lvmmed_jax.train import sharding
+
 _RAMP = 10  # updates after which an average over n of them has a decay of n / (n + 10)
 
 
@@ -49,7 +51,7 @@ def create(
     init: Callable[[jax.Array], tuple[Any, Any]],
     tx: optax.GradientTransformation,
     key: jax.Array,
-    sharding: jax.sharding.Sharding,
+    mesh: jax.sharding.Mesh,
     averages: bool = False,
 ) -> TrainState:
     """Initialises parameters and optimiser on the devices.
@@ -58,27 +60,29 @@ def create(
       init: key -> (params, model_state).
       tx: the optimiser.
       key: the run's key.
-      sharding: of every array of the state.
+      mesh: the devices; see `sharding.of_state`.
       averages: whether moving averages are kept.
     """
-    return _jit_init(_creator(init, tx, averages), sharding)(key)
+    places = jax.tree.map(lambda x: x.sharding, abstract(init, tx, key, mesh, averages))
+    return _jit_init(_creator(init, tx, averages), places)(key)
 
 
 def abstract(
     init: Callable[[jax.Array], tuple[Any, Any]],
     tx: optax.GradientTransformation,
     key: jax.Array,
-    sharding: jax.sharding.Sharding,
+    mesh: jax.sharding.Mesh,
     averages: bool = False,
 ) -> TrainState:
     """Shapes, dtypes and shardings of the state, without computing any of it."""
-    return shapes(_creator(init, tx, averages), key, sharding)
+    return shapes(_creator(init, tx, averages), key, mesh)
 
 
-def shapes(function: Callable, key: jax.Array, sharding: jax.sharding.Sharding) -> Any:
-    """Of what `function(key)` returns: shapes, dtypes and this sharding."""
+def shapes(function: Callable, key: jax.Array, mesh: jax.sharding.Mesh) -> Any:
+    """Of what `function(key)` returns: shapes, dtypes and shardings as a state's."""
+    place = sharding.of_state(mesh)
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)),
         jax.eval_shape(function, key),
     )
 
@@ -140,9 +144,9 @@ def _creator(init, tx, averages):
     return create_state
 
 
-def _jit_init(function, sharding):
+def _jit_init(function, places):
     """Compiles without optimisation on a CPU, where that takes most of a minute."""
     options = {}
     if jax.default_backend() == "cpu":
         options = {"xla_backend_optimization_level": 0}
-    return jax.jit(function, out_shardings=sharding, compiler_options=options)
+    return jax.jit(function, out_shardings=places, compiler_options=options)

@@ -15,6 +15,8 @@ StepFn = Callable[
     [state.TrainState, dict[str, jax.Array]], tuple[state.TrainState, task.Metrics]
 ]
 
+STOP = "stop"  # of a batch: bool [B], whether a process was told to stop; and a metric
+
 
 def make_train_step(
     loss_fn: Callable[..., tuple],
@@ -26,8 +28,9 @@ def make_train_step(
     """Builds `step(state, batch) -> (state, metrics)`; the old state is donated.
 
     The batch comes in parts (`sharding.put_batch`): their gradients are accumulated in
-    turn and their mean makes one update. Each part is cut over the mesh, the state
-    replicated; XLA adds the gradient's all-reduce.
+    turn and their mean makes one update. Each part is cut over the mesh; XLA adds the
+    gradient's all-reduce. A state that is cut over devices (`sharding.of_state`) is
+    gathered at the beginning, and each device updates its own part.
 
     A step whose loss or gradient is not finite changes nothing but `step`, `skipped`
     and `held`; while the state is held, nothing changes at all.
@@ -41,14 +44,18 @@ def make_train_step(
 
     Returns:
       The jitted step; its metrics are those of `loss_fn`, `loss`, `gradient_norm`,
-      `learning_rate`, `skipped_steps`, and `skipped`, 1 where this step was.
+      `learning_rate`, `skipped_steps`, `skipped`, 1 where this step was, and `STOP`,
+      1 where any process was told so, if the batch has it.
     """
 
     def step(old: state.TrainState, batch: dict[str, jax.Array]):
+        told = {name: jnp.any(batch[name]) for name in batch if name == STOP}
+        batch = {name: x for name, x in batch.items() if name != STOP}
         key = jax.random.fold_in(old.key, old.step)
         loss, metrics, model_state, gradient = accumulate(
-            loss_fn, old.params, old.model_state, batch, key
+            loss_fn, *sharding.gather((old.params, old.model_state), mesh), batch, key
         )
+        gradient = sharding.spread(gradient, mesh)
         norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         updates, opt_state = tx.update(gradient, old.opt_state, old.params)
@@ -76,7 +83,8 @@ def make_train_step(
             skipped=old.skipped + skipped,
             held=old.held | skipped,
         )
-        return new, {
+        return sharding.spread(new, mesh), {
+            **told,
             **metrics,
             "loss": loss,
             "gradient_norm": norm,
@@ -85,11 +93,10 @@ def make_train_step(
             "skipped": skipped,
         }
 
-    same, cut = sharding.replicated(mesh), sharding.over_parts(mesh)
     return jax.jit(
         step,
-        in_shardings=(same, cut),
-        out_shardings=(same, same),
+        in_shardings=(None, sharding.over_parts(mesh)),
+        out_shardings=(None, sharding.replicated(mesh)),
         donate_argnums=0,
     )
 
@@ -163,17 +170,20 @@ def compile_step(
     return lowered.compile(), counted.get("flops", 0.0) * num_parts
 
 
-def make_evaluate(evaluate: Callable[..., task.Metrics]) -> Callable[..., task.Metrics]:
+def make_evaluate(
+    evaluate: Callable[..., task.Metrics], mesh: Mesh
+) -> Callable[..., task.Metrics]:
     """Builds the jitted (params, model_state, batch, key) -> metrics of a method.
 
     Adds `parameter_norm`, the L2 norm of all parameters.
     """
 
     def measure(params, model_state, batch, key):
+        params, model_state = sharding.gather((params, model_state), mesh)
         found = evaluate(params, model_state, batch, key)
         return {**found, "parameter_norm": optax.tree.norm(params)}
 
-    return jax.jit(measure)
+    return jax.jit(measure, out_shardings=sharding.replicated(mesh))
 
 
 def _where(condition: jax.Array, yes: Any, no: Any) -> Any:

@@ -133,6 +133,26 @@ class Writer:
         )
 
 
+class Silent:
+    """The writer of processes that log nothing."""
+
+    def __enter__(self) -> "Silent":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Does nothing."""
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def progress(self, step: int, metrics: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def say(self, text: str) -> None:
+        """Does nothing."""
+
+
 def _one_line(error: Exception) -> str:
     """The kind and the message of an error, cut to a line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,71 @@
+"""Several processes that train one model: how they find each other, where they meet.
+
+Without `start` there is one process, and everything here costs nothing.
+"""
+
+import jax
+from orbax.checkpoint import multihost
+
+_MEETING_SECONDS = 300  # to wait for the slowest at a meeting point
+_SILENCE_SECONDS = 100  # after which a process counts as lost
+
+
+def start(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process: int | None = None,
+    seconds: int = _MEETING_SECONDS,
+) -> None:
+    """Joins the other processes; before anything else that touches a device.
+
+    With no argument the cluster says who is who: SLURM, Open MPI, a TPU pod, GKE.
+
+    Args:
+      coordinator: "host:port" of the first process.
+      num_processes: how many there are.
+      process: the number of this one, from 0.
+      seconds: how long to wait for the others.
+
+    Raises:
+      ValueError: the cluster says nothing, or the others did not come in time.
+    """
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process,
+            initialization_timeout=seconds,
+            heartbeat_timeout_seconds=_SILENCE_SECONDS,
+        )
+    except Exception as error:
+        raise ValueError(
+            f"the processes did not find each other ({str(error).splitlines()[0]}): "
+            "start one a host with --distributed under SLURM or on a TPU pod, else "
+            "with --coordinator HOST:PORT --num-processes N --process 0 to N - 1"
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this process writes what is written once: logs, settings, pictures."""
+    return jax.process_index() == 0
+
+
+def meet(name: str, seconds: int = _MEETING_SECONDS) -> None:
+    """Waits until every process is here.
+
+    Args:
+      name: of the meeting point, each time another.
+      seconds: how long to wait.
+
+    Raises:
+      OSError: not all came in time.
+    """
+    if jax.process_count() == 1:
+        return
+    try:
+        multihost.get_barrier_sync_fn()(key=name, timeout_ms=1000 * seconds)
+    except Exception as error:
+        raise OSError(
+            f"not every process came to {name!r} within {seconds} s: one has ended or "
+            "hangs; the last checkpoint is kept"
+        ) from error
