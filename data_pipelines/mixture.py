@@ -3,6 +3,7 @@
 import collections
 import functools
 import pathlib
+import signal
 from typing import Any, NamedTuple
 
 import grain
@@ -99,7 +100,7 @@ def host_batches(
     if num_workers:
         _mark_flags_parsed()
         options = grain.multiprocessing.MultiprocessingOptions(num_workers=num_workers)
-        iterable = iterable.mp_prefetch(options)
+        iterable = iterable.mp_prefetch(options, worker_init_fn=_leave_ctrl_c)
     return iter(iterable)
 
 
@@ -151,6 +152,11 @@ def _example(
 def _laid_together(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Leaves [A, b, ...] as [A * b, ...]."""
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in parts.items()}
+
+
+def _leave_ctrl_c(worker: int, num_workers: int) -> None:
+    """A terminal sends Ctrl-C to workers too; the run decides when they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _mark_flags_parsed() -> None:

@@ -272,6 +272,8 @@ def validate(config: Config) -> None:
             f"optimizer.weight_decay={config.optimizer.weight_decay} needs "
             "optimizer.name=adamw, sgd, lars or lamb: adam has none"
         )
+    if config.optimizer.ema_decay == 1:
+        raise ValueError("optimizer.ema_decay=1 must be below 1: nothing would change")
     if config.train.seed >= 2**31:
         raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,20 +13,17 @@ import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
-from lvmmed_jax import files, health, online_knn, replay, report_inputs
-from lvmmed_jax.methods import table
+from lvmmed_jax import files, health, online_knn, planning, replay, report_inputs
 from lvmmed_jax.train import (
     checkpoint,
     guard,
     loop,
-    optimizer,
     processes,
     saving,
     sharding,
     sinks,
     state,
     step,
-    task,
     throughput,
     trace,
     writer,
@@ -56,22 +53,38 @@ _NONE = Options()
 class Run(NamedTuple):
     """Everything a run needs before its first step."""
 
-    config: configs.Config
+    plan: planning.Plan
     options: Options
     data: pathlib.Path
     workdir: pathlib.Path
     extra: dict[str, Any]
-    mesh: jax.sharding.Mesh
-    method: task.Task
-    abstract: state.TrainState
     train_state: state.TrainState
-    step_fn: step.StepFn
     evaluations: tuple[loop.Evaluation, ...]
     evaluation_batch: dict[str, jax.Array]
 
+    @property
+    def config(self) -> configs.Config:
+        """The run's settings."""
+        return self.plan.config
+
+
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes a work folder and keeps other runs out of it.
+
+    Raises:
+      OSError: another process trains there, or the folder cannot be written to.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    if not processes.is_first():  # the first has it for all
+        yield
+        return
+    with files.locked(workdir / ".lock"):
+        yield
+
 
 def prepare(
-    config: configs.Config,
+    plan: planning.Plan,
     *,
     data: pathlib.Path,
     held_out: pathlib.Path | None,
@@ -79,56 +92,35 @@ def prepare(
     extra: dict[str, Any],
     options: Options = _NONE,
 ) -> Run:
-    """Checks the settings, then makes or restores the state.
+    """Makes or restores the state, and what the run is measured on.
 
     Args:
-      config: the run's settings.
+      plan: of the run.
       data: folder of shards.
       held_out: shards whose images the noise-free metrics are measured on; None takes
         images of `data`.
-      workdir: is made; a checkpoint in it is restored.
+      workdir: a folder, see `claimed`; a checkpoint in it is restored.
       extra: JSON values saved with every checkpoint; a checkpoint found must have the
         same `config`, `data_sha256` and `held_out_sha256`.
       options: what else is asked for.
 
     Raises:
-      ValueError: a value outside its range, a batch that does not cut into graphs,
-        other data or another config than the checkpoint's, or damaged checkpoints only.
+      ValueError: other data or another config than the checkpoint's, damaged
+        checkpoints only, or a `train.best_metric` that is not measured.
     """
-    configs.validate(config)
-    mesh, settings = sharding.make_mesh(fsdp=config.train.fsdp), config.optimizer
-    graph_size, parts = config.matching.graph_size, settings.accumulate
-    for name, count, num_parts in (
-        ("data.global_batch", config.data.global_batch, parts),
-        ("train.num_evaluation_images", config.train.num_evaluation_images, 1),
-    ):
-        sharding.check_batch(name, count, graph_size, mesh.size, num_parts)
-    method = table.find(config.train.method).make_task(config, mesh)
-    tx, schedule = _make_optimizer(config)
-    key = jax.random.key(config.train.seed)
-    averages = settings.ema_decay is not None
-    abstract = state.abstract(method.init, tx, key, mesh, averages)
-    workdir.mkdir(parents=True, exist_ok=True)
-    train_state = _restore(workdir, extra, abstract)
+    train_state = _restore(workdir, extra, plan.abstract)
     if train_state is None:
-        train_state = state.create(method.init, tx, key, mesh, averages)
-    batch = sharding.put_batch(_host_batch(config, held_out or data), mesh)
+        train_state = planning.first_state(plan)
+    batch = sharding.put_batch(_host_batch(plan.config, held_out or data), plan.mesh)
+    _check_best_metric(plan, options, batch)
     return Run(
-        config=config,
+        plan=plan,
         options=options,
         data=data,
         workdir=workdir,
         extra=extra,
-        mesh=mesh,
-        method=method,
-        abstract=abstract,
         train_state=train_state,
-        step_fn=step.make_train_step(
-            method.loss_fn, tx, schedule, mesh, settings.ema_decay
-        ),
-        evaluations=_make_evaluations(
-            config, options, data, method, mesh, batch, train_state
-        ),
+        evaluations=_make_evaluations(plan, options, data, batch, train_state),
         evaluation_batch=batch,
     )
 
@@ -142,19 +134,18 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
 
     Raises:
       guard.NonFiniteError: too many steps in a row were not finite.
-      OSError: another process trains in this work folder, or it cannot be written to.
+      OSError: the work folder cannot be written to.
     """
     num_steps, last = run.config.train.steps, run.train_state
     if int(last.step) < num_steps:
-        with _locked(run.workdir):
-            last = _run_loop(run, should_stop)
+        last = _run_loop(run, should_stop)
     if int(last.step) == num_steps:
         report_inputs.write_pictures(
             run.config,
             last.model,
             run.evaluation_batch,
             jax.random.key(_EVALUATION_SEED),
-            mesh=run.mesh,
+            mesh=run.plan.mesh,
             data=run.data,
             workdir=run.workdir,
         )
@@ -171,20 +162,19 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
     }
 
 
-def repeat(run: Run, path: pathlib.Path) -> dict[str, Any]:
-    """Repeats a skipped step of this run, see `replay.replay`."""
-    _check_same(path, run.workdir, run.extra)
-    return replay.replay(
-        path,
-        run.abstract,
-        run.method,
-        run.step_fn,
-        data=run.data,
-        mesh=run.mesh,
-        global_batch=run.config.data.global_batch,
-        seed=run.config.train.seed,
-        num_parts=run.config.optimizer.accumulate,
-    )
+def repeat(
+    plan: planning.Plan, path: pathlib.Path, data: pathlib.Path, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """Repeats a skipped step of a run, see `replay.replay`; writes nothing.
+
+    Raises:
+      FileNotFoundError: there is no such step.
+      ValueError: it is of another config or other data, or damaged.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such step; runs keep them in skipped/")
+    _check_same(path, path, extra)
+    return replay.replay(plan, path, data)
 
 
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
@@ -192,7 +182,8 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
     config, start = run.config, int(run.train_state.step)
     if processes.is_first():
         print("compiling the training step", file=sys.stderr)
-    step_fn, flops = step.compile_step(run.step_fn, run.abstract, _abstract_batch(run))
+    batch = planning.abstract_batch(run.plan, mixture.read_manifest(run.data))
+    step_fn, flops = step.compile_step(run.plan.step_fn, run.plan.abstract, batch)
     with contextlib.ExitStack() as stack:
         batches = mixture.host_batches(
             run.data,
@@ -220,7 +211,7 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             step_fn=step_fn,
             evaluations=run.evaluations,
             batches=batches,
-            mesh=run.mesh,
+            mesh=run.plan.mesh,
             rhythm=loop.Rhythm(
                 config.train.steps,
                 config.train.log_every_steps,
@@ -237,13 +228,6 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             should_stop=should_stop,
             trace=profile if run.options.profile else lambda number, train_state: None,
         )
-
-
-def _locked(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
-    """Keeps other runs out; one process of this run does."""
-    if processes.is_first():
-        return files.locked(workdir / ".lock")
-    return contextlib.nullcontext()
 
 
 def _open_writer(run: Run, start: int) -> writer.Writer | writer.Silent:
@@ -272,43 +256,23 @@ def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
     return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
 
 
-def _make_optimizer(config: configs.Config):
-    """The optimiser and its learning rate."""
-    settings = config.optimizer
-    schedule = optimizer.make_schedule(
-        settings.schedule,
-        peak=settings.learning_rate,
-        num_steps=config.train.steps,
-        halve_at=settings.halve_at,
-        warmup=settings.warmup,
+def _check_best_metric(plan: planning.Plan, options: Options, batch: Any) -> None:
+    """Refuses a metric to keep the best checkpoint by that is never measured."""
+    name, knn = plan.config.train.best_metric, online_knn.METRIC
+    if name in (configs.Train.best_metric, knn) and (name != knn or options.knn_data):
+        return
+    now = plan.abstract
+    key = jax.random.key(_EVALUATION_SEED)
+    found = jax.eval_shape(
+        plan.method.evaluate, now.params, now.model_state, batch, key
     )
-    tx = optimizer.make_optimizer(
-        settings.name,
-        schedule,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-    )
-    return tx, schedule
-
-
-def _abstract_batch(run: Run) -> Any:
-    """Shapes of a batch in its parts, on the devices."""
-    found = mixture.read_manifest(run.data)
-    parts = run.config.optimizer.accumulate
-    size, lead = found["size"], (parts, run.config.data.global_batch // parts)
-    shapes = {
-        "image": ((*lead, size, size, found["channels"]), np.uint8),
-        "size": ((*lead, 2), np.int32),
-        "index": (lead, jax.dtypes.canonicalize_dtype(np.int64)),
-    }
-    if jax.process_count() > 1:
-        shapes[step.STOP] = (lead, bool)
-    cut = sharding.over_parts(run.mesh)
-    return {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
-        for name, (shape, dtype) in shapes.items()
-    }
+    measured = [metric for metric in checkpoint.MORE_IS_BETTER if metric in found]
+    if name not in measured:
+        hint = " (it needs --knn-data)" if name == knn else ""
+        raise ValueError(
+            f"train.best_metric={name!r} is not measured{hint}: "
+            f"one of {', '.join(measured)}"
+        )
 
 
 def _restore(
@@ -368,10 +332,10 @@ def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndar
         batches.close()
 
 
-def _make_evaluations(config, options, data, method, mesh, batch, first):
+def _make_evaluations(plan, options, data, batch, first):
     """The noise-free metrics and, where asked for, on-line k-NN."""
-    key = jax.random.key(_EVALUATION_SEED)
-    evaluate = step.make_evaluate(method.evaluate, mesh)
+    config, key = plan.config, jax.random.key(_EVALUATION_SEED)
+    evaluate = step.make_evaluate(plan.method.evaluate, plan.mesh)
 
     def measure(now: state.TrainState):
         model = now.model
@@ -384,6 +348,6 @@ def _make_evaluations(config, options, data, method, mesh, batch, first):
             mixture.read_manifest(data)["records"] / config.data.global_batch
         )
         every = max(round(config.train.knn_every_epochs * steps_an_epoch), 1)
-        knn = online_knn.make(config, options.knn_data, first, mesh)
+        knn = online_knn.make(config, options.knn_data, first, plan.mesh)
         found.append(loop.Evaluation(every, knn))
     return tuple(found)

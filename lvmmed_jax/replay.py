@@ -7,33 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines import mixture
+from lvmmed_jax import planning
 from lvmmed_jax.train import checkpoint, sharding, state, step, task
 
 
 def replay(
-    path: pathlib.Path,
-    abstract: state.TrainState,
-    method: task.Task,
-    step_fn: step.StepFn,
-    *,
-    data: pathlib.Path,
-    mesh: jax.sharding.Mesh,
-    global_batch: int,
-    seed: int,
-    num_parts: int,
+    plan: planning.Plan, path: pathlib.Path, data: pathlib.Path
 ) -> dict[str, Any]:
     """Repeats the step, with the images, parameters and key that it had.
 
     Args:
+      plan: of the run.
       path: what the run saved, `workdir/skipped/STEP`.
-      abstract: shapes of the run's state.
-      method: what is trained.
-      step_fn: of `step.make_train_step`.
       data: the run's shards.
-      mesh: the devices.
-      global_batch: images a step.
-      seed: of the run.
-      num_parts: parts of a batch.
 
     Returns:
       JSON values: `step`; `records`, the indices of its images; its `loss` and
@@ -45,10 +31,16 @@ def replay(
     """
     if jax.process_count() > 1:
         raise ValueError("--replay takes one process: the numbers are the same")
-    saved, extra = checkpoint.restore(path, abstract)
+    config, parts = plan.config, plan.config.optimizer.accumulate
+    saved, extra = checkpoint.restore(path, plan.abstract)
     number = extra["next_batch"]
     batches = mixture.host_batches(
-        data, global_batch=global_batch, seed=seed, start=number, num_workers=0
+        data,
+        global_batch=config.data.global_batch,
+        seed=config.train.seed,
+        start=number,
+        num_workers=0,
+        share=mixture.Share(parts),
     )
     try:
         batch = next(batches)
@@ -56,10 +48,10 @@ def replay(
         batches.close()
     if batch["index"].tolist() != extra["records"]:
         raise ValueError(f"{data} gives other images for step {number} than {path} had")
-    placed = sharding.put_parts(batch, mesh, num_parts)
-    not_finite = jax.device_get(_find(method, saved, placed))
+    placed = sharding.put_parts(batch, plan.mesh, parts)
+    not_finite = jax.device_get(_find(plan.method, saved, placed))
     leaves = jax.tree_util.tree_flatten_with_path(not_finite)[0]
-    _, metrics = step_fn(saved, placed)
+    _, metrics = plan.step_fn(saved, placed)
     found = {name: repr(float(metrics[name])) for name in extra["found"]}
     return {
         "step": number,

@@ -1,6 +1,7 @@
 """Checkpoints: whole, on other devices, the best kept, damage known and passed over."""
 
 import dataclasses
+import errno
 import resource
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from orbax.checkpoint import v1 as ocp
 
 from lvmmed_jax.train import checkpoint, saving, sharding, state
 
@@ -52,9 +54,9 @@ def _assert_equal(found, saved):
     jax.tree.map(np.testing.assert_array_equal, numbers(found), numbers(saved))
 
 
-def _damage(path, how):
+def _damage(path, how, part="model"):
     """Cuts or flips the largest file of arrays of a checkpoint."""
-    files = [file for file in (path / "model").rglob("*") if file.is_file()]
+    files = [file for file in (path / part).rglob("*") if file.is_file()]
     largest = max(files, key=lambda file: file.stat().st_size)
     raw = bytearray(largest.read_bytes())
     if how == "flipped":
@@ -168,11 +170,34 @@ def test_damaged_newest_is_passed_over_and_said(tmp_path, how):
     assert (tmp_path / "damaged" / "8").is_dir()
 
 
-def test_one_flipped_bit_of_what_goes_unnoticed_by_orbax_is_found(tmp_path):
-    """The arrays are stored raw where they do not compress: no checksum of Orbax's."""
+@pytest.mark.parametrize("part", ["model", "training", "averaged"])
+def test_one_other_array_of_any_part_is_found(tmp_path, part, monkeypatch):
+    """What Orbax would read without a word: here it did, and the digest differs."""
     saved, abstract = _start(1)
     folder = _save(tmp_path, saved)
-    _damage(folder / "0", "flipped")
+    load = ocp.load_checkpointables
+
+    def load_with_a_flipped_bit(path, wanted):
+        found = load(path, wanted)
+        if part in found:
+            leaves, form = jax.tree.flatten(found[part])
+            last = max(range(len(leaves)), key=lambda n: leaves[n].size)
+            raw = np.array(leaves[last])
+            raw.view(np.uint8).reshape(-1)[7] ^= 1
+            leaves[last] = jax.device_put(raw, leaves[last].sharding)
+            found[part] = jax.tree.unflatten(form, leaves)
+        return found
+
+    monkeypatch.setattr(ocp, "load_checkpointables", load_with_a_flipped_bit)
+    with pytest.raises(checkpoint.DamagedError, match=f"1 of .* is {part}"):
+        checkpoint.restore(folder / "0", abstract)
+
+
+@pytest.mark.parametrize("part", ["model", "averaged"])
+def test_one_flipped_bit_in_the_files_is_found(tmp_path, part):
+    saved, abstract = _start(1)
+    folder = _save(tmp_path, saved)
+    _damage(folder / "0", "flipped", part)
     with pytest.raises(checkpoint.DamagedError, match="is damaged"):
         checkpoint.restore(folder / "0", abstract)
 
@@ -202,6 +227,55 @@ def test_all_damaged_is_one_clear_error(tmp_path):
         )
 
 
+def test_nan_is_no_best_and_drops_none(tmp_path):
+    values = [2.0, 1.0, 3.0, np.nan, 4.0]
+    with saving.Saver(tmp_path, keep_last=1, best_metric="loss_no_noise") as saver:
+        for number, value in enumerate(values):
+            saver.save(number, _start(1)[0], {}, {"loss_no_noise": value})
+    folder = tmp_path / "checkpoints"
+    assert checkpoint.committed_steps(folder) == [1, 4]
+    assert checkpoint.best_step(folder, "loss_no_noise") == (1, 1.0)
+
+
+def test_another_metric_may_choose_the_best_from_now_on(tmp_path):
+    with saving.Saver(tmp_path, best_metric="loss_no_noise") as saver:
+        saver.save(0, _start(1)[0], {}, {"loss_no_noise": 1.0})
+    with saving.Saver(tmp_path, keep_last=1, best_metric="knn_accuracy") as saver:
+        for number, value in ((1, 0.9), (2, 0.5), (3, 0.4)):
+            saver.save(number, _start(1)[0], {}, {"knn_accuracy": value})
+    assert checkpoint.committed_steps(tmp_path / "checkpoints") == [1, 3]
+
+
+def test_step_behind_newer_ones_is_refused_not_dropped(tmp_path):
+    with saving.Saver(tmp_path) as saver:
+        saver.save(5, _start(1)[0], {})
+        with pytest.raises(OSError, match="holds newer steps than 3"):
+            saver.save(3, _start(1)[0], {})
+
+
+def test_reader_goes_on_where_a_run_deletes_what_it_reads(tmp_path):
+    folder = _save(tmp_path, _start(1)[0], (4, 8))
+
+    def read(path):
+        if path.name == "8" and path.exists():
+            path.rename(folder / "12")  # as a run does that saves and deletes
+            raise checkpoint.DamagedError("gone")
+        return checkpoint.read_extra(path)["next_batch"]
+
+    assert checkpoint.newest_sound(folder, read, pytest.fail) == (12, 8)
+
+
+def test_too_many_open_files_are_no_damage(tmp_path, monkeypatch):
+    folder = _save(tmp_path, _start(1)[0])
+
+    def fail(path, wanted):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(ocp, "load_checkpointables", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        checkpoint.newest_sound(folder, checkpoint.read_extra, pytest.fail)
+
+
 def test_folder_that_cannot_be_made_is_told_at_once(tmp_path):
     """Orbax would wait for minutes."""
     (tmp_path / "checkpoints").write_text("in the way")
@@ -224,5 +298,5 @@ def test_full_disk_is_told_in_one_line_and_leaves_the_last_checkpoint(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(error.value)
-    assert [path.name for path in folder.iterdir()] == ["0"]
+    assert checkpoint.committed_steps(folder) == [0]
     _assert_equal(checkpoint.restore(folder / "0", abstract)[0], saved)

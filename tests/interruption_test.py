@@ -15,6 +15,8 @@ def test_the_first_signal_is_a_flag(signum, code):
 
 
 def test_the_second_ctrl_c_acts_as_usual():
+    # a process that was started in the background ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), interruption.watch() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop()

@@ -44,6 +44,8 @@ def _train(
     evaluate_every=100,
     left_out=(),
     stop_at=None,
+    source=None,
+    should_stop=None,
 ):
     """Trains on batches 0, 1, ... but those left out; returns state, lines, words."""
     mesh = sharding.make_mesh(8)
@@ -62,7 +64,7 @@ def _train(
             first,
             step_fn=run,
             evaluations=[loop.Evaluation(evaluate_every, measure)],
-            batches=batches,
+            batches=source or batches,
             mesh=mesh,
             rhythm=loop.Rhythm(num_steps, log_every, save_every),
             meter=throughput.Meter(0.0),
@@ -70,7 +72,7 @@ def _train(
             saver=saver,
             nonfinite=guard.Guard(workdir, {"config": {}}, limit, said.append),
             extra={"config": {}},
-            should_stop=lambda: next(stops) == stop_at,
+            should_stop=should_stop or (lambda: next(stops) == stop_at),
             trace=lambda number, now: None,
         )
     return last, lines, said
@@ -106,6 +108,36 @@ def test_every_save_is_evaluated_and_the_last_state_is_saved(tmp_path):
         assert extra["next_batch"] == number
         assert extra["metrics"]["seen"] == number
     assert {n for n, m in lines.lines if "seen" in m} == {0, 3, 6, 7}
+
+
+def test_stop_on_a_saving_step_is_evaluated_like_any_save(tmp_path):
+    _train(tmp_path, stop_at=4, save_every=2)
+    extra = checkpoint.read_extra(tmp_path / "checkpoints" / "4")
+    assert extra["metrics"]["seen"] == 4
+
+
+def test_signal_that_ends_the_workers_too_is_a_stop(tmp_path):
+    """Ctrl-C in a terminal reaches every process of the group."""
+
+    def batches():
+        yield toy_tasks.batch(0)
+        yield toy_tasks.batch(1)
+        raise RuntimeError("Worker process was terminated")
+
+    told = iter([False] * 3 + [True] * 9)
+    last, _, _ = _train(tmp_path, source=batches(), should_stop=lambda: next(told))
+    assert int(last.step) == 2
+    assert checkpoint.committed_steps(tmp_path / "checkpoints") == [2]
+
+
+def test_worker_that_ends_by_itself_is_told_in_one_line(tmp_path):
+    def batches():
+        yield toy_tasks.batch(0)
+        raise RuntimeError("Worker process was terminated\nTraceback ...")
+
+    with pytest.raises(OSError, match=r"batch 1 could not be read \(Worker") as error:
+        _train(tmp_path, source=batches())
+    assert "data.num_workers" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_stopped_run_is_saved_at_once(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from lvmmed_jax import command_line, config, encoders, pretraining
+from data_pipelines import mixture
+from lvmmed_jax import command_line, config, encoders, planning, pretraining
 from lvmmed_jax.train import checkpoint, step, trace, writer
 
 
@@ -36,8 +37,10 @@ def compiles():
 def _run(shards, workdir, overrides=(), options=()):
     settings = config.override(tiny_runs.CONFIG, dict(overrides))
     extra = {"config": json.loads(json.dumps(dataclasses.asdict(settings)))}
+    plan = planning.make(settings)
+    workdir.mkdir(parents=True, exist_ok=True)
     return pretraining.prepare(
-        settings,
+        plan,
         data=shards,
         held_out=None,
         workdir=workdir,
@@ -68,8 +71,8 @@ def test_fifty_steps_compile_each_program_once(shards, tmp_path, compiles):
 
 def test_compiled_step_talks_to_no_host(shards, tmp_path):
     run = _run(shards, tmp_path)
-    batch = pretraining._abstract_batch(run)
-    compiled, flops = step.compile_step(run.step_fn, run.abstract, batch)
+    batch = planning.abstract_batch(run.plan, mixture.read_manifest(shards))
+    compiled, flops = step.compile_step(run.plan.step_fn, run.plan.abstract, batch)
     text = compiled.as_text()
     for word in ("callback", "infeed", "outfeed", " send(", " recv("):
         assert word not in text, word
@@ -143,6 +146,18 @@ def test_trace_of_a_run_that_ends_early_is_written(tmp_path):
         traced(number, jnp.ones(3))
     traced.close()
     assert list(tmp_path.rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("los_no_noise", r"'los_no_noise' is not measured: one of loss_no_noise, mat"),
+        ("knn_accuracy", r"'knn_accuracy' is not measured \(it needs --knn-data\)"),
+    ],
+)
+def test_metric_that_is_not_measured_cannot_choose(shards, tmp_path, metric, message):
+    with pytest.raises(ValueError, match=message):
+        _run(shards, tmp_path, {"train.best_metric": metric})
 
 
 def _classes(folder):

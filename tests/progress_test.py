@@ -37,10 +37,12 @@ def on_terminal(code, *, columns=120, term="xterm-256color", interrupt_at=None):
     """Runs Python code with a terminal as stderr: (exit code, stdout, terminal)."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    # where pytest is told a width, rich would take it
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
         cwd=ROOT,
-        env={**os.environ, "TERM": term},
+        env=environment | {"TERM": term},
         stdout=subprocess.PIPE,
         stderr=theirs,
     )
@@ -94,8 +96,10 @@ def test_narrow_terminal_cuts_the_line():
 
 def test_ctrl_c_leaves_a_cursor_and_a_new_line():
     code = """
+import signal
 import time
 from lvmmed_jax import progress
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 with progress.Progress("prepare", total=9, unit="files") as bar:
     time.sleep(0.2)
     bar.update(3)

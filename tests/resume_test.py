@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from lvmmed_jax import command_line, files, pretraining
+from lvmmed_jax import command_line, files, planning, pretraining
 from lvmmed_jax.train import checkpoint, writer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -33,8 +33,9 @@ def shards(tmp_path_factory):
 
 def _train(shards, workdir, stop_at=None):
     extra = {"config": {}, "data_sha256": "0", "held_out_sha256": None}
+    workdir.mkdir(parents=True, exist_ok=True)
     run = pretraining.prepare(
-        tiny_runs.CONFIG,
+        planning.make(tiny_runs.CONFIG),
         data=shards,
         held_out=None,
         workdir=workdir,
@@ -43,7 +44,7 @@ def _train(shards, workdir, stop_at=None):
     calls = iter(range(int(run.train_state.step), 100))
     result = pretraining.train(run, should_stop=lambda: next(calls) == stop_at)
     final = pretraining.prepare(
-        tiny_runs.CONFIG,
+        planning.make(tiny_runs.CONFIG),
         data=shards,
         held_out=None,
         workdir=workdir,
@@ -84,7 +85,7 @@ def test_other_data_is_refused(shards, tmp_path):
     _train(shards, tmp_path, stop_at=1)
     with pytest.raises(ValueError, match="other data"):
         pretraining.prepare(
-            tiny_runs.CONFIG,
+            planning.make(tiny_runs.CONFIG),
             data=shards,
             workdir=tmp_path,
             held_out=None,
@@ -125,9 +126,13 @@ def test_damaged_only_checkpoint_is_one_clear_error(shards, tmp_path):
     assert checkpoint.committed_steps(tmp_path / "checkpoints") == [1]
 
 
-def test_two_runs_in_one_work_folder_are_refused(shards, tmp_path):
-    with files.locked(tmp_path / ".lock"), pytest.raises(OSError, match="another proc"):
-        _train(shards, tmp_path)
+def test_two_runs_in_one_work_folder_are_refused(shards, tmp_path, capsys):
+    words = ["pretrain", str(tiny_runs.write_config(tmp_path)), "--data", str(shards)]
+    with files.locked(tmp_path / ".lock"):
+        assert command_line.main([*words, "--workdir", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"another process is at work in {tmp_path}" in line
+    assert not (tmp_path / "config.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -167,11 +172,15 @@ def test_loss_that_is_no_number_ends_the_run_and_can_be_repeated(
     assert re.search(r"2 steps in a row were skipped, the last is \d \(loss nan", last)
     skipped = pathlib.Path(re.search(r"--replay (\S+)` repeats it", errors)[1])
     before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    words[words.index("--workdir") + 1] = str(tmp_path / "never made")
     assert command_line.main([*words, "--replay", str(skipped), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["equal"] and found["loss"] == "nan" == found["then"]["loss"]
     assert found["step"] == int(skipped.name) and len(found["records"]) == 32
     assert "encoder/Conv_0/kernel" in found["not_finite"]
     assert before == sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert not (tmp_path / "never made").exists()
+    assert command_line.main([*words, "--replay", str(tmp_path / "no")]) == 1
+    assert "no such step; runs keep them in skipped/" in capsys.readouterr().err
     assert command_line.main([*words, "--replay", str(skipped)]) == 0
     assert "the same as then" in capsys.readouterr().out

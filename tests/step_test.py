@@ -113,8 +113,8 @@ def test_step_that_is_not_finite_changes_nothing_and_is_counted():
         expected, _ = run(expected, batch)
     jax.tree.map(
         np.testing.assert_array_equal,
-        (now.params, now.model_state, now.opt_state),
-        (expected.params, expected.model_state, expected.opt_state),
+        (now.params, now.model_state, now.opt_state, now.averaged),
+        (expected.params, expected.model_state, expected.opt_state, expected.averaged),
     )
 
 
@@ -128,22 +128,35 @@ def test_gradient_that_is_not_finite_counts_too():
     assert np.isfinite(metrics["loss"]) and metrics["skipped"]
 
 
+def test_model_state_that_is_not_finite_counts_too():
+    def loss_fn(params, model_state, batch, key):
+        loss, (_, metrics) = TASK.loss_fn(params, model_state, batch, key)
+        spoilt = {**model_state, "queue": model_state["queue"] * jnp.inf}
+        return loss, (spoilt, metrics)
+
+    mesh, now, run = _start(1, task=TASK._replace(loss_fn=loss_fn))
+    _, metrics = run(now, sharding.put_parts(toy_tasks.batch(0), mesh, 1))
+    assert np.isfinite(metrics["loss"]) and metrics["skipped"]
+
+
 def test_held_state_stays_until_released():
-    mesh, now, run = _start()
+    mesh, now, run = _start(ema_decay=0.5)
     broken, good = (
         sharding.put_parts(toy_tasks.batch(number, broken=number == 0), mesh, 1)
         for number in (0, 1)
     )
-    begin = jax.device_get(now.params)
+    begin = jax.device_get((now.params, now.averaged, now.opt_state))
     now, metrics = run(now, broken)
     assert metrics["skipped"] and now.held
     now, metrics = run(now, good)
     assert not metrics["skipped"] and int(now.step) == 1 and int(now.skipped) == 1
-    jax.tree.map(np.testing.assert_array_equal, now.params, begin)
+    jax.tree.map(
+        np.testing.assert_array_equal, (now.params, now.averaged, now.opt_state), begin
+    )
     before = state.before_skipped(now)
     assert int(before.step) == 0 and int(before.skipped) == 0 and not before.held
     now, _ = run(state.release(now), good)
-    assert int(now.step) == 2 and np.any(now.params["w"] != begin["w"])
+    assert int(now.step) == 2 and np.any(now.params["w"] != begin[0]["w"])
 
 
 def test_learning_rate_is_that_of_the_update():

@@ -77,7 +77,7 @@ def run(
 
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
-    from lvmmed_jax import files, pretraining, report_inputs
+    from lvmmed_jax import files, planning, pretraining, report_inputs
     from lvmmed_jax.train import interruption, processes
 
     if cluster is not None:
@@ -97,36 +97,37 @@ def run(
             "intensity_table": manifest["intensity"],
         },
     }
-    with interruption.watch() as stop:
+    plan = planning.make(config)
+    if repeated is not None:
+        found = pretraining.repeat(plan, repeated, data, identity)
+        print(json.dumps(found) if as_json else replay_text(found))
+        return 0
+    with interruption.watch() as stop, pretraining.claimed(workdir):
         run_ = pretraining.prepare(
-            config,
+            plan,
             data=data,
             held_out=held_out,
             workdir=workdir,
             extra=identity,
             options=pretraining.Options(knn_data, profile, logs),
         )
-        if repeated is not None:
-            found = pretraining.repeat(run_, repeated)
-            print(json.dumps(found) if as_json else replay_text(found))
-            return 0
         if processes.is_first():
             files.write_json(workdir / "config.json", settings)
-            about = report_inputs.facts(run_.abstract.params, manifest, sys.argv)
+            about = report_inputs.facts(plan.abstract.params, manifest, sys.argv)
             about["data"]["held_out_records"] = held_out_records
             files.write_json(workdir / "run.json", about)
             _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
-    if not processes.is_first():
-        return 0 if result["step"] == config.train.steps else stop.exit_code
-    if stop() and result["step"] < config.train.steps:
-        print(
-            f"stopped at step {result['step']} of {config.train.steps}, saved; "
-            "the same command goes on from there",
-            file=sys.stderr,
-        )
-        return stop.exit_code
-    print(json.dumps(result) if as_json else text(result, workdir))
+    if result["step"] < config.train.steps:
+        if processes.is_first():
+            print(
+                f"stopped at step {result['step']} of {config.train.steps}, saved; "
+                "the same command goes on from there",
+                file=sys.stderr,
+            )
+        return stop.exit_code or 143  # another process was told
+    if processes.is_first():
+        print(json.dumps(result) if as_json else text(result, workdir))
     return 0
 
 

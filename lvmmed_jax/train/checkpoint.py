@@ -7,8 +7,10 @@ normalisation, the last evaluation, and the digests of all this.
 """
 
 import contextlib
+import errno
 import gc
 import json
+import math
 import pathlib
 import shutil
 import warnings
@@ -22,7 +24,16 @@ from lvmmed_jax.train import digest, state
 
 FOLDER = "checkpoints"
 DAMAGED_FOLDER = "damaged"  # beside it: checkpoints that could not be read
-_RISING = ("accuracy", "rank", "std")  # metrics of which more is better
+MORE_IS_BETTER = {  # the metrics by which a checkpoint can be the best
+    "loss_no_noise": False,
+    "matching_accuracy": True,
+    "retrieval_accuracy": True,
+    "knn_accuracy": True,
+    "embedding_rank": True,
+    "embedding_std": True,
+}
+# says nothing about the checkpoint: too many files are open, a server does not answer
+_PASSING = {errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE}
 
 
 class DamagedError(ValueError):
@@ -52,6 +63,8 @@ def read_extra(path: pathlib.Path) -> dict[str, Any]:
       DamagedError: they are not what was saved.
     """
     about = _load(path, {"extra": None})["extra"]
+    if isinstance(about, dict) and "json" not in about:
+        raise DamagedError(f"{path} was written by an older version")
     try:
         values = json.loads(about["json"])
         whole = digest.of_json(values) == about["sha256"]
@@ -115,10 +128,10 @@ def newest_sound(
         try:
             return step, read(folder / str(step))
         except DamagedError as error:
+            if not (folder / str(step)).exists():  # a run has newer ones by now
+                return newest_sound(folder, read, say)
             say(f"{error}; going back to the checkpoint before it")
-    raise ValueError(
-        f"every checkpoint in {folder} is damaged: begin again with another --workdir"
-    )
+    raise ValueError(f"every checkpoint in {folder} is damaged")
 
 
 def set_aside(folder: pathlib.Path, after: int) -> None:
@@ -140,15 +153,10 @@ def best_step(folder: pathlib.Path, metric: str) -> tuple[int, float] | None:
     for step in committed_steps(folder):
         with contextlib.suppress(DamagedError):
             value = (read_extra(folder / str(step))["metrics"] or {}).get(metric)
-            if value is not None:
+            if value is not None and math.isfinite(value):
                 found.append((step, value))
-    choose = max if more_is_better(metric) else min
+    choose = max if MORE_IS_BETTER[metric] else min
     return choose(found, key=lambda pair: pair[1], default=None)
-
-
-def more_is_better(metric: str) -> bool:
-    """Whether the highest value is the best; of losses it is the lowest."""
-    return metric.endswith(_RISING)
 
 
 def parts(train_state: state.TrainState) -> dict[str, Any]:
@@ -188,6 +196,9 @@ def _load(path: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
         return ocp.load_checkpointables(pathlib.Path(path).absolute(), abstract)
     except Exception as error:  # orbax wraps every cause in one of many types
         cause = error.__cause__ or error
+        passing = isinstance(cause, OSError) and cause.errno in _PASSING
+        if passing or isinstance(cause, MemoryError):
+            raise cause from None
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         del cause
     with warnings.catch_warnings():  # it leaves coroutines that were never awaited

@@ -1,10 +1,11 @@
 """Steps whose loss or gradient is not finite: skipped, counted, kept to be repeated."""
 
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
-from lvmmed_jax.train import saving, state
+from lvmmed_jax.train import checkpoint, processes, saving, state
 
 FOLDER = "skipped"
 _KEPT = 3  # the newest; each is as large as a checkpoint
@@ -76,12 +77,17 @@ class Guard:
             raise NonFiniteError(
                 f"{self._in_a_row} steps in a row were skipped, the last is {step} "
                 f"({told}); the last checkpoint is kept: try a lower "
-                "optimizer.learning_rate, or optimizer.clip_norm=1"
+                "optimizer.learning_rate or optimizer.clip_norm=1, with another "
+                "--workdir"
             )
         return state.release(held)
 
     def _save(self, step, values, records, held) -> None:
         told = {name: repr(values[name]) for name in ("loss", "gradient_norm")}
         extra = {**self._extra, "next_batch": step, "records": records, "found": told}
+        if processes.is_first():  # steps of a run that was here before
+            for later in checkpoint.committed_steps(self._workdir / FOLDER):
+                if later >= step:
+                    shutil.rmtree(self._workdir / FOLDER / str(later))
         with saving.Saver(self._workdir, folder=FOLDER, keep_last=_KEPT) as saver:
             saver.save(step, state.before_skipped(held), extra)

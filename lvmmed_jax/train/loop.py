@@ -91,7 +91,10 @@ def run(
         if saves:
             saver.save(now, train_state, {**extra, "next_batch": now}, measured)
         with meter.waiting():
-            batch = stop.ask(next(batches))
+            batch = _next(batches, now, should_stop)
+        if batch is None:
+            break
+        batch = stop.ask(batch)
         placed = sharding.put_parts(batch, mesh, rhythm.num_parts)
         train_state, metrics = _step(step_fn, train_state, placed, now)
         train_state, held = log.finish(train_state, stop)
@@ -101,10 +104,32 @@ def run(
         now += 1
     train_state, _ = log.finish(train_state)
     measured = None
-    if now == rhythm.num_steps and now > start:
+    due = now == rhythm.num_steps or now % rhythm.checkpoint_every_steps == 0
+    if due and now > start:
         measured = log.evaluate(now, evaluations, train_state)
     saver.save(now, train_state, {**extra, "next_batch": now}, measured)
     return train_state
+
+
+def _next(
+    batches: Iterator[dict[str, Any]], number: int, should_stop: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """The next batch; None where a signal has reached the workers that read it too.
+
+    Raises:
+      OSError: a worker has ended; errors in the data keep their kind.
+    """
+    try:
+        return next(batches)
+    except Exception as error:
+        if should_stop():
+            return None
+        if isinstance(error, ValueError | OSError):
+            raise
+        raise OSError(
+            f"batch {number} could not be read ({str(error).splitlines()[0]}): a "
+            "worker may have run out of memory; try a smaller data.num_workers, or 0"
+        ) from error
 
 
 def fetch(tree: Any) -> Any:

@@ -3,11 +3,27 @@
 Without `start` there is one process, and everything here costs nothing.
 """
 
+import atexit
+import subprocess
+import sys
+
 import jax
 from orbax.checkpoint import multihost
 
 _MEETING_SECONDS = 300  # to wait for the slowest at a meeting point
-_SILENCE_SECONDS = 100  # after which a process counts as lost
+_SILENCE_SECONDS = 60  # after which a process counts as lost
+# jax aborts what is left of a run that has lost a process, with a page of C++; a child
+# with this program outlives it and says so in a line
+_LAST_WORDS = """
+import sys
+if sys.stdin.read() != "done":
+    print(
+        "lvmmed: error: this process was ended from outside, most likely because "
+        "another one of the run has ended: see what that one says. The last "
+        "checkpoint is kept; start all of them again with the same command",
+        file=sys.stderr,
+    )
+"""
 
 
 def start(
@@ -29,6 +45,7 @@ def start(
     Raises:
       ValueError: the cluster says nothing, or the others did not come in time.
     """
+    _leave_last_words()
     try:
         jax.distributed.initialize(
             coordinator,
@@ -36,6 +53,7 @@ def start(
             process,
             initialization_timeout=seconds,
             heartbeat_timeout_seconds=_SILENCE_SECONDS,
+            shutdown_timeout_seconds=_SILENCE_SECONDS,
         )
     except Exception as error:
         raise ValueError(
@@ -43,6 +61,17 @@ def start(
             "start one a host with --distributed under SLURM or on a TPU pod, else "
             "with --coordinator HOST:PORT --num-processes N --process 0 to N - 1"
         ) from error
+
+
+def _leave_last_words() -> None:
+    """Has a line printed if this process is killed or aborted."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _LAST_WORDS],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    atexit.register(child.communicate, "done")
 
 
 def is_first() -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import pathlib
 import shutil
 import tempfile
@@ -42,9 +43,11 @@ class Saver:
         policies = ocp.training.preservation_policies
         kept = [policies.LatestN(keep_last)]
         if best_metric is not None:
+            more = checkpoint.MORE_IS_BETTER[best_metric]
+            worst = -math.inf if more else math.inf  # of runs that had another one
             best = policies.BestN(
-                get_metric_fn=lambda metrics: metrics[best_metric],
-                reverse=not checkpoint.more_is_better(best_metric),
+                get_metric_fn=lambda metrics: metrics.get(best_metric, worst),
+                reverse=not more,
                 n=1,
                 keep_checkpoints_without_metrics=False,
             )
@@ -111,9 +114,15 @@ class Saver:
                 "digests": {name: digest.of_arrays(x) for name, x in items.items()},
             }
             about = {"json": json.dumps(about), "sha256": digest.of_json(about)}
-            ranked = metrics if self._best_metric in (metrics or {}) else None
+            value = (metrics or {}).get(self._best_metric, math.nan)
             self._under_way = self._checkpointer.save_checkpointables_async(
-                step, {**items, "extra": about}, metrics=ranked
+                step,
+                {**items, "extra": about},
+                metrics=metrics if math.isfinite(value) else None,  # nan has no rank
+            )
+        if self._under_way is None:  # Orbax's silence
+            raise OSError(
+                f"{self._folder} holds newer steps than {step}: move them away"
             )
 
     def _wait(self) -> None:

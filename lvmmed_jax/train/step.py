@@ -32,8 +32,8 @@ def make_train_step(
     gradient's all-reduce. A state that is cut over devices (`sharding.of_state`) is
     gathered at the beginning, and each device updates its own part.
 
-    A step whose loss or gradient is not finite changes nothing but `step`, `skipped`
-    and `held`; while the state is held, nothing changes at all.
+    A step whose loss, gradient or new model state is not finite changes nothing but
+    `step`, `skipped` and `held`; while the state is held, nothing changes at all.
 
     Args:
       loss_fn: see `task.Task`.
@@ -57,7 +57,7 @@ def make_train_step(
         )
         gradient = sharding.spread(gradient, mesh)
         norm = optax.tree.norm(gradient)
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm) & _all_finite(model_state)
         updates, opt_state = tx.update(gradient, old.opt_state, old.params)
         params = optax.apply_updates(old.params, updates)
         num_updates = old.step - old.skipped
@@ -184,6 +184,16 @@ def make_evaluate(
         return {**found, "parameter_norm": optax.tree.norm(params)}
 
     return jax.jit(measure, out_shardings=sharding.replicated(mesh))
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    """[] whether every floating leaf is; an overflowing BatchNorm would spoil all."""
+    floating = [
+        jnp.all(jnp.isfinite(leaf))
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    return jnp.all(jnp.stack(floating)) if floating else jnp.array(True)
 
 
 def _where(condition: jax.Array, yes: Any, no: Any) -> Any:

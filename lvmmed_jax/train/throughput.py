@@ -11,9 +11,9 @@ import jax
 # dense bfloat16 TFLOP/s a device, as its maker states them; the first name that fits
 _PEAKS = {
     "H100 PCIe": 756,
+    "H100 NVL": 835,
     "H100": 989,
     "H200": 989,
-    "GH200": 989,
     "A100": 312,
     "TPU v4": 275,
     "TPU v5 lite": 197,
@@ -79,9 +79,10 @@ class Meter:
         if peak := peak_teraflops(jax.devices()[0].device_kind):
             utilisation = teraflops / (peak * jax.device_count())
             values["flops_utilisation"] = round(utilisation, 4)
-        stats = jax.local_devices()[0].memory_stats() or {}
-        if "peak_bytes_in_use" in stats:
-            values["device_memory_gb"] = round(stats["peak_bytes_in_use"] / 1e9, 3)
+        stats = [device.memory_stats() or {} for device in jax.local_devices()]
+        name = "peak_bytes_in_use"
+        if peaks := [one[name] for one in stats if name in one]:
+            values["device_memory_gb"] = round(max(peaks) / 1e9, 3)
         self._begin()
         return values
 

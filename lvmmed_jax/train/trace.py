@@ -10,10 +10,15 @@ _AFTER, _STEPS = 3, 5  # steps that warm up, steps that are traced
 
 
 class Trace:
-    """Traces steps 3 to 8 of what is run, once; call it before every step."""
+    """Traces five steps after the first three, once; call it before every step."""
 
     def __init__(self, workdir: pathlib.Path, start: int):
-        """Args are the work folder and the first step."""
+        """Begins nothing yet.
+
+        Args:
+          workdir: the work folder.
+          start: the first step.
+        """
         self._folder = str(pathlib.Path(workdir) / FOLDER)
         self._first = start + _AFTER
         self._running = False

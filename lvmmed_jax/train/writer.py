@@ -68,8 +68,9 @@ class Writer:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """Closes the file, the progress bar and the sinks."""
-        self._file.close()
         self._progress.close()
+        with contextlib.suppress(OSError):  # a full disk; `write` has told
+            self._file.close()
         for sink in self._sinks:
             try:
                 sink.close(kind is not None)
@@ -84,7 +85,10 @@ class Writer:
             "seconds": round(self._before + time.monotonic() - self._began, 3),
             **metrics,
         }
-        self._file.write(json.dumps(line) + "\n")
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a full disk does not say where
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._send(line)
         if "loss" not in metrics:
             self._evaluations.append(line)
