@@ -1,168 +1,109 @@
 """Whether the PyTorch twin computes what our training step computes.
 
-Both start from the same weights. `Ours` runs the real training step, and hands out what
-the twin is given: views, locations, noise and solutions of each step.
+Both start from the same weights. Views, noise and solutions come from ours.
+
+**Gradients** are those of one step in float64. In float32 they differ by about one per
+cent of a parameter's largest entry, and so do PyTorch's own from those in float64
+(`float32_errors`): a rounding error decides on which side of its kink a ReLU is. The
+error is the largest difference in a parameter over its largest gradient, and of those
+the largest.
+
+**Losses** are compared over Adam steps in float32, each side on its own weights and
+gradients. The Hamming loss counts wrong pairs of the solution, which is passed in: equal
+by construction. What is compared is the surplus: how much the solution is worth more
+than the target, the smooth value of which the rule has the gradient. Ours also hands
+over the graphs: a near tie of two neighbours would give an edge another edge's noise.
+The learning rate is small because Adam's first steps are about the sign of each
+gradient, whatever its size: at 1e-3 a sign that rounding turns moves a weight by a per
+cent, and the trajectories leave each other whatever computes them.
 """
 
-import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 
-from benchmarks import torch_params, torch_twin
+from benchmarks import torch_given, torch_params, torch_twin
 from lvmmed_jax import config as configs
-from lvmmed_jax import views
-from lvmmed_jax.matching import imle, perturbation, problem, solver
-from lvmmed_jax.methods import graph_matching, two_views
-from lvmmed_jax.train import optimizer, sharding, state, step
 
-LEARNING_RATE = 1e-3
-_ADAM_FIRST = 0.1  # of a gradient is in Adam's first moment after one step
+_LEARNING_RATE = 1e-5
 
 
-class Ours:
-    """Our training step on one batch, with its state."""
+class FirstStep(NamedTuple):
+    """Differences in one step in float64, and what float32 does to them."""
 
-    def __init__(self, config: configs.Config, batch: dict[str, np.ndarray]):
-        """Initialises; nothing is compiled yet.
-
-        Args:
-          config: the run's settings.
-          batch: of `data_pipelines.mixture`.
-        """
-        mesh = sharding.make_mesh(1)
-        schedule = optimizer.make_schedule("constant", peak=LEARNING_RATE, num_steps=1)
-        tx = optimizer.make_optimizer("adam", schedule)
-        method = graph_matching.make_task(config, mesh)
-        self._step = step.make_train_step(method.loss_fn, tx, schedule, mesh)
-        self._give = jax.jit(functools.partial(_give, config, mesh))
-        self._parts = sharding.put_parts(batch, mesh, 1)
-        self.state = state.create(method.init, tx, jax.random.key(0), mesh)
-
-    def step(self) -> dict[str, jax.Array]:
-        """Updates the state; returns the step's metrics."""
-        self.state, metrics = self._step(self.state, self._parts)
-        return metrics
-
-    def give(self) -> tuple[torch_twin.Given, float]:
-        """What the twin is given for the next step, and the surplus of its solution."""
-        now = self.state
-        key = jax.random.fold_in(now.key, now.step)
-        batch = jax.tree.map(lambda x: x[0], self._parts)
-        given, surplus = self._give(now.params, now.model_state, batch, key)
-        given = torch_twin.Given(*(torch.tensor(np.asarray(each)) for each in given))
-        images = given.images.permute(0, 3, 1, 2).contiguous()
-        return given._replace(images=images), float(surplus)
-
-    def first_gradient(self) -> dict:
-        """The gradient of the first step, out of Adam's first moment after it."""
-        moment = optax.tree.get(self.state.opt_state, "mu")
-        return jax.tree.map(lambda x: x / _ADAM_FIRST, moment)
+    loss_error: float  # Hamming loss of our step, and the twin's on the solution given
+    surplus_error: float  # relative
+    gradient_error: float
+    same_edges: bool  # whether the twin's k-NN graphs are ours
+    float32_error: float  # of the twin's gradient in float32 from its own in float64
 
 
-def _give(config, mesh, params, model_state, batch, key):
-    """One step's inputs to the twin, NHWC, and the surplus of v over the target."""
-    view_key, noise_key = jax.random.split(key)
-    networks = two_views.make_networks(config.model)
-    pair, _ = two_views.forward(networks, config, params, model_state, batch, view_key)
-    connected = graph_matching._make_connect(config, mesh)(params, pair)
-    clean = graph_matching._problems(config.matching, connected)
-    count, size = clean.vertex_affinity.shape[:2]
-    keys = graph_matching._graph_keys(noise_key, count)
-    keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(keys)
-
-    def draw(one: problem.MatchingProblem, key: jax.Array) -> problem.MatchingProblem:
-        affinities = one.vertex_affinity, one.edge_affinity
-        zeros = one._replace(
-            vertex_affinity=jnp.zeros_like(affinities[0]),
-            edge_affinity=jnp.zeros_like(affinities[1]),
-        )
-        return graph_matching._perturb(config.matching, zeros, key)
-
-    noise = jax.vmap(draw)(clean, keys)
-    noisy = clean._replace(
-        vertex_affinity=clean.vertex_affinity + noise.vertex_affinity,
-        edge_affinity=clean.edge_affinity + noise.edge_affinity,
+def first_step(config: configs.Config, batch: dict[str, np.ndarray]) -> FirstStep:
+    """Compares loss and gradients on the same weights."""
+    variant = config.model.encoder
+    with jax.enable_x64(True):
+        ours = torch_given.Ours(config, batch, _LEARNING_RATE, double=True)
+        params = jax.device_get(ours.state.params)
+        given, surplus = ours.give()
+        loss = float(ours.step()["loss"])
+        expected = torch_params.state_dict(ours.first_gradient(), variant)
+    edges, given = given[-2:], given._replace(edges_s=None, edges_t=None)
+    theirs, their_surplus, gradient, their_edges = _gradient(
+        config, params, given, torch.float64
     )
-    matching, second = _solutions(config.matching, noisy)
-    target = jnp.broadcast_to(jnp.eye(size), matching.shape)
-    surplus = imle.fenchel_young_loss(noisy, matching, target)
-    images = views.normalise(pair.views, config.data.mean, config.data.std)
-    locations = pair.locations.reshape(-1, *pair.locations.shape[2:])
-    given = torch_twin.Given(
-        images.reshape(-1, *images.shape[2:]),
-        locations.reshape(len(locations), -1, 2),
-        noise.vertex_affinity,
-        noise.edge_affinity,
-        matching,
-        second,
-        clean.edges_s,
-        clean.edges_t,
+    *_, rounded, _ = _gradient(config, params, given, torch.float32)
+    return FirstStep(
+        abs(theirs - loss),
+        abs(their_surplus - surplus) / max(1.0, abs(surplus)),
+        largest_error(gradient, expected),
+        all(torch.equal(*each) for each in zip(edges, their_edges, strict=True)),
+        largest_error(rounded, gradient),
     )
-    return given, jnp.mean(surplus)
 
 
-def _solutions(settings: configs.Matching, noisy: problem.MatchingProblem):
-    """v and v' of G problems: the second is read out of the gradient rule."""
-    search = solver.Solver(settings.num_starts, settings.num_steps)
-    edges = noisy.edges_s, noisy.edges_t
-
-    def match(vertex: jax.Array, edge: jax.Array) -> jax.Array:
-        problems = problem.MatchingProblem(vertex, edge, *edges)
-        return imle.match(search, problems, settings.interpolation)[0]
-
-    matching, backward = jax.vjp(match, noisy.vertex_affinity, noisy.edge_affinity)
-    target = jnp.broadcast_to(jnp.eye(matching.shape[-1]), matching.shape)
-    gradient, _ = backward(1 - 2 * target)  # (v - v') / lambda
-    return matching, jnp.round(matching - settings.interpolation * gradient)
-
-
-class Agreement(NamedTuple):
-    """Differences of the twin from ours; 0 is exact."""
-
-    loss_error: float  # of the Hamming loss of the first step
-    surplus_error: float  # relative, of the first step
-    gradient_errors: dict[str, float]  # by parameter: largest difference / largest size
-    surplus_errors: list[float]  # relative, before each step and after the last
-    hamming: list[float]  # ours, before each step and after the last
-
-
-def compare(
-    ours: Ours, twin: torch_twin.Twin, variant: str, num_steps: int
-) -> Agreement:
-    """Trains both for some steps from our weights, each on its own gradients.
-
-    Args:
-      ours: at its start.
-      twin: gets our weights first.
-      variant: of the encoder.
-      num_steps: Adam steps.
-    """
-    torch_params.load(twin, ours.state.params, variant)
-    adam = torch.optim.Adam(twin.parameters(), lr=LEARNING_RATE)
-    hamming, loss_errors, surplus_errors, gradient_errors = [], [], [], {}
+def over_steps(
+    config: configs.Config, batch: dict[str, np.ndarray], num_steps: int
+) -> list[float]:
+    """Relative differences of the surplus before each Adam step and after the last."""
+    ours = torch_given.Ours(config, batch, _LEARNING_RATE)
+    twin = torch_twin.Twin(config)
+    torch_params.load(twin, ours.state.params, config.model.encoder)
+    adam = torch.optim.Adam(twin.parameters(), lr=_LEARNING_RATE)
+    errors = []
     for number in range(num_steps + 1):
         given, surplus = ours.give()
-        theirs_loss, theirs_surplus = twin(given)
-        surplus_errors.append(abs(float(theirs_surplus) - surplus) / max(1, surplus))
-        if number == num_steps:
-            break
-        adam.zero_grad()
-        theirs_loss.backward()
-        hamming.append(float(ours.step()["loss"]))
-        loss_errors.append(abs(float(theirs_loss) - hamming[-1]))
-        if not number:
-            expected = torch_params.state_dict(ours.first_gradient(), variant)
-            gradient_errors = {
-                name: float((parameter.grad - expected[name]).abs().max())
-                / float(expected[name].abs().max())
-                for name, parameter in twin.named_parameters()
-            }
-        adam.step()
-    return Agreement(
-        loss_errors[0], surplus_errors[0], gradient_errors, surplus_errors, hamming
+        loss, theirs = twin(given)
+        errors.append(abs(float(theirs) - surplus) / max(1.0, abs(surplus)))
+        if number < num_steps:
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            ours.step()
+    return errors
+
+
+def largest_error(
+    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+) -> float:
+    """Over parameters: the largest difference over the largest expected size."""
+    return max(
+        float((found[name] - each).abs().max() / each.abs().max())
+        for name, each in expected.items()
     )
+
+
+def _gradient(
+    config: configs.Config, params: Any, given: torch_twin.Given, dtype: torch.dtype
+):
+    """A fresh twin's loss, surplus, gradients by name, and its graphs' edges."""
+    twin = torch_twin.Twin(config).to(dtype)
+    torch_params.load(twin, params, config.model.encoder)
+    given = torch_twin.Given(*(x if x is None else x.to(dtype) for x in given))
+    loss, surplus = twin(given)
+    loss.backward()
+    gradient = {name: each.grad for name, each in twin.named_parameters()}
+    with torch.no_grad():
+        edges = twin.problem(given.images, given.locations)[-2:]
+    return float(loss.detach()), float(surplus), gradient, edges

@@ -20,6 +20,7 @@ from benchmarks import (
 from lvmmed_jax.matching import solver
 
 
+@pytest.mark.lengthy
 def test_step_tells_the_share_of_the_matching():
     found = step.measure(tiny_runs.CONFIG, rounds=1)
     # one round of each on a busy machine: no order of them is sure
@@ -34,6 +35,7 @@ def test_assignment_times_all_three_where_they_agree():
     assert all(each > 0 for each in found.values())
 
 
+@pytest.mark.lengthy
 def test_matching_compares_and_sums_up():
     """Few problems and one round: keys, and what holds for any numbers."""
     names = {"ours", "ours, quality", "2-swap descent, 32 starts", "SciPy faq"}

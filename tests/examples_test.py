@@ -16,6 +16,7 @@ def as_a_user_runs_it():
         yield
 
 
+@pytest.mark.lengthy
 def test_keypoint_matching_learns(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         matplotlib, "rcParams", matplotlib.rcParams | {"backend": "agg"}

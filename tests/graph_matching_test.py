@@ -165,6 +165,7 @@ def _after_the_encoder(settings):
     return jax.jit(jax.value_and_grad(loss_fn)), pair.embedding, params
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("skip", [True, False])
 def test_paper_form_has_no_skip(skip):
     """Without weights nothing comes through message passing but what a skip adds."""
@@ -180,6 +181,7 @@ def test_unknown_encoder_names_the_known():
         two_views.make_networks(config.Model(encoder="resnet51"))
 
 
+@pytest.mark.lengthy
 def test_loss_of_many_noise_samples_is_their_mean():
     """So that over keys it varies less."""
     losses = {}

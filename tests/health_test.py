@@ -209,15 +209,18 @@ def _train(
     return verdict
 
 
+@pytest.mark.lengthy
 def test_training_on_a_brain_is_healthy(compiled, slices):
     assert _train(compiled, slices) == health.Verdict(True, ())
 
 
+@pytest.mark.lengthy
 def test_one_image_repeated_is_warned_of(compiled, slices):
     verdict = _train(compiled, np.repeat(slices[20:21], 2, axis=0))
     assert any(reason.startswith("not learning") for reason in verdict.reasons)
 
 
+@pytest.mark.lengthy
 def test_constant_encoder_is_warned_of(compiled, slices):
     def constant(params):
         return {**params, "encoder": jax.tree.map(jnp.zeros_like, params["encoder"])}
@@ -226,6 +229,7 @@ def test_constant_encoder_is_warned_of(compiled, slices):
     assert any(reason.startswith("collapsing") for reason in verdict.reasons)
 
 
+@pytest.mark.lengthy
 def test_learning_rate_a_thousand_times_too_high_is_warned_of(compiled, slices):
     verdict = _train(compiled, slices, every=10, learning_rate=1000 * RATE)
     assert any(reason.startswith("diverg") for reason in verdict.reasons)

@@ -79,6 +79,7 @@ def test_compiled_step_talks_to_no_host(shards, tmp_path):
     assert flops > 1e6
 
 
+@pytest.mark.lengthy
 def test_averaged_weights_are_evaluated_and_resumed(shards, tmp_path):
     overrides = {"optimizer.ema_decay": 0.5, "train.steps": 4}
     _train(shards, tmp_path, overrides)
@@ -98,6 +99,7 @@ def test_averaged_weights_are_evaluated_and_resumed(shards, tmp_path):
     )
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -71,6 +71,7 @@ def test_bfloat16_activations_keep_parameters_and_output_in_float32():
     assert 0 < np.abs(whole - features).max() < 0.1
 
 
+@pytest.mark.lengthy
 def test_remat_changes_memory_and_no_number():
     images = jax.random.normal(jax.random.key(0), (8, 64, 64, 3))
     found, memory = [], []

@@ -100,6 +100,7 @@ def _cut(checkpoint_folder):
 
 
 @_QUIET
+@pytest.mark.lengthy
 def test_damaged_newest_checkpoint_falls_back_and_ends_the_same(
     shards, tmp_path, capsys
 ):

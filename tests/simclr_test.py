@@ -47,6 +47,7 @@ def test_equal_embeddings_are_at_chance():
     np.testing.assert_allclose(found, np.log(15), rtol=1e-5)
 
 
+@pytest.mark.lengthy
 def test_step_is_the_same_on_eight_devices_and_lowers_the_loss():
     generator = np.random.default_rng(0)
     batch = {

@@ -1,0 +1,131 @@
+"""Our training step, and what the PyTorch twin is given for each step of it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+
+from benchmarks import torch_twin
+from lvmmed_jax import config as configs
+from lvmmed_jax import views
+from lvmmed_jax.matching import imle, perturbation, problem, solver
+from lvmmed_jax.methods import graph_matching, two_views
+from lvmmed_jax.train import optimizer, sharding, state, step
+
+_ADAM_FIRST = 0.1  # of a gradient is in Adam's first moment after one step
+
+
+class Ours:
+    """Our training step on one batch, with its state."""
+
+    def __init__(
+        self,
+        config: configs.Config,
+        batch: dict[str, np.ndarray],
+        learning_rate: float,
+        double: bool = False,
+    ):
+        """Makes the first state; the step is compiled when it is first called.
+
+        Args:
+          config: the run's settings.
+          batch: of `data_pipelines.mixture`.
+          learning_rate: of Adam.
+          double: float64 all over, but for the feature maps, which our encoder rounds
+            to float32; only within `jax.enable_x64(True)`.
+        """
+        if double:
+            config = configs.override(config, {"model.dtype": "float64"})
+        mesh = sharding.make_mesh(1)
+        schedule = optimizer.make_schedule("constant", peak=learning_rate, num_steps=1)
+        tx = optimizer.make_optimizer("adam", schedule)
+        method = graph_matching.make_task(config, mesh)
+        self._step = step.make_train_step(method.loss_fn, tx, schedule, mesh)
+        self._give = jax.jit(functools.partial(_give, config, mesh))
+        self._parts = sharding.put_parts(batch, mesh, 1)
+        first = state.create(method.init, tx, jax.random.key(0), mesh)
+        if double:
+            first = jax.tree.map(
+                lambda x: x.astype("float64") if x.dtype == "float32" else x, first
+            )
+        self.state = first
+
+    def step(self) -> dict[str, jax.Array]:
+        """Updates the state; returns the step's metrics."""
+        self.state, metrics = self._step(self.state, self._parts)
+        return metrics
+
+    def give(self) -> tuple[torch_twin.Given, float]:
+        """What the twin is given for the next step, and `Twin`'s surplus in ours."""
+        now = self.state
+        key = jax.random.fold_in(now.key, now.step)
+        batch = jax.tree.map(lambda x: x[0], self._parts)
+        given, surplus = self._give(now.params, now.model_state, batch, key)
+        given = torch_twin.Given(*(torch.tensor(np.asarray(each)) for each in given))
+        images = given.images.permute(0, 3, 1, 2).contiguous()
+        return given._replace(images=images), float(surplus)
+
+    def first_gradient(self) -> dict:
+        """The gradient of the first step, out of Adam's first moment after it."""
+        moment = optax.tree.get(self.state.opt_state, "mu")
+        return jax.tree.map(lambda x: x / _ADAM_FIRST, moment)
+
+
+def _give(config, mesh, params, model_state, batch, key):
+    """One step's inputs to the twin, NHWC, and the surplus of v over the target."""
+    view_key, noise_key = jax.random.split(key)
+    networks = two_views.make_networks(config.model)
+    pair, _ = two_views.forward(networks, config, params, model_state, batch, view_key)
+    connected = graph_matching._make_connect(config, mesh)(params, pair)
+    clean = graph_matching._problems(config.matching, connected)
+    count, size = clean.vertex_affinity.shape[:2]
+    keys = graph_matching._graph_keys(noise_key, count)
+    keys = jax.vmap(lambda key: jax.random.split(key, 1)[0])(keys)
+
+    def draw(one: problem.MatchingProblem, key: jax.Array) -> problem.MatchingProblem:
+        affinities = one.vertex_affinity, one.edge_affinity
+        zeros = one._replace(
+            vertex_affinity=jnp.zeros_like(affinities[0]),
+            edge_affinity=jnp.zeros_like(affinities[1]),
+        )
+        return graph_matching._perturb(config.matching, zeros, key)
+
+    noise = jax.vmap(draw)(clean, keys)
+    noisy = clean._replace(
+        vertex_affinity=clean.vertex_affinity + noise.vertex_affinity,
+        edge_affinity=clean.edge_affinity + noise.edge_affinity,
+    )
+    matching, second = _solutions(config.matching, noisy)
+    target = jnp.broadcast_to(jnp.eye(size), matching.shape)
+    surplus = imle.fenchel_young_loss(noisy, matching, target)
+    images = views.normalise(pair.views, config.data.mean, config.data.std)
+    locations = pair.locations.reshape(-1, *pair.locations.shape[2:])
+    given = torch_twin.Given(
+        images.reshape(-1, *images.shape[2:]),
+        locations.reshape(len(locations), -1, 2),
+        noise.vertex_affinity,
+        noise.edge_affinity,
+        matching,
+        second,
+        clean.edges_s,
+        clean.edges_t,
+    )
+    return given, jnp.mean(surplus)
+
+
+def _solutions(settings: configs.Matching, noisy: problem.MatchingProblem):
+    """v and v' of G problems: the second is read out of the gradient rule."""
+    search = solver.Solver(settings.num_starts, settings.num_steps)
+    edges = noisy.edges_s, noisy.edges_t
+
+    def match(vertex: jax.Array, edge: jax.Array) -> jax.Array:
+        problems = problem.MatchingProblem(vertex, edge, *edges)
+        return imle.match(search, problems, settings.interpolation)[0]
+
+    matching, backward = jax.vjp(match, noisy.vertex_affinity, noisy.edge_affinity)
+    target = jnp.broadcast_to(jnp.eye(matching.shape[-1]), matching.shape)
+    gradient, _ = backward(1 - 2 * target)  # (v - v') / lambda
+    return matching, jnp.round(matching - settings.interpolation * gradient)
