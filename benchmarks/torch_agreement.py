@@ -9,8 +9,8 @@ error is the largest difference in a parameter over its largest gradient, and of
 the largest.
 
 **Losses** are compared over Adam steps in float32, each side on its own weights and
-gradients. The Hamming loss counts wrong pairs of the solution, which is passed in: equal
-by construction. What is compared is the surplus: how much the solution is worth more
+gradients. The Hamming loss counts wrong pairs of the solution, which is passed in:
+equal by construction. What is compared is the surplus: how much the solution is worth more
 than the target, the smooth value of which the rule has the gradient. Ours also hands
 over the graphs: a near tie of two neighbours would give an edge another edge's noise.
 The learning rate is small because Adam's first steps are about the sign of each
@@ -27,7 +27,7 @@ import torch
 from benchmarks import torch_given, torch_params, torch_twin
 from lvmmed_jax import config as configs
 
-_LEARNING_RATE = 1e-5
+LEARNING_RATE = 1e-5
 
 
 class FirstStep(NamedTuple):
@@ -44,7 +44,7 @@ def first_step(config: configs.Config, batch: dict[str, np.ndarray]) -> FirstSte
     """Compares loss and gradients on the same weights."""
     variant = config.model.encoder
     with jax.enable_x64(True):
-        ours = torch_given.Ours(config, batch, _LEARNING_RATE, double=True)
+        ours = torch_given.Ours(config, batch, LEARNING_RATE, double=True)
         params = jax.device_get(ours.state.params)
         given, surplus = ours.give()
         loss = float(ours.step()["loss"])
@@ -64,13 +64,16 @@ def first_step(config: configs.Config, batch: dict[str, np.ndarray]) -> FirstSte
 
 
 def over_steps(
-    config: configs.Config, batch: dict[str, np.ndarray], num_steps: int
+    ours: torch_given.Ours, twin: torch_twin.Twin, num_steps: int
 ) -> list[float]:
-    """Relative differences of the surplus before each Adam step and after the last."""
-    ours = torch_given.Ours(config, batch, _LEARNING_RATE)
-    twin = torch_twin.Twin(config)
-    torch_params.load(twin, ours.state.params, config.model.encoder)
-    adam = torch.optim.Adam(twin.parameters(), lr=_LEARNING_RATE)
+    """Relative differences of the surplus before each Adam step and after the last.
+
+    Args:
+      ours: with a learning rate of `LEARNING_RATE`.
+      twin: with the same weights.
+      num_steps: of both.
+    """
+    adam = torch.optim.Adam(twin.parameters(), lr=LEARNING_RATE)
     errors = []
     for number in range(num_steps + 1):
         given, surplus = ours.give()

@@ -11,7 +11,7 @@ import torch
 from benchmarks import torch_twin
 from lvmmed_jax import config as configs
 from lvmmed_jax import views
-from lvmmed_jax.matching import imle, perturbation, problem, solver
+from lvmmed_jax.matching import imle, problem, solver
 from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import optimizer, sharding, state, step
 
@@ -28,7 +28,7 @@ class Ours:
         learning_rate: float,
         double: bool = False,
     ):
-        """Makes the first state; the step is compiled when it is first called.
+        """Makes the first state.
 
         Args:
           config: the run's settings.
@@ -43,8 +43,6 @@ class Ours:
         schedule = optimizer.make_schedule("constant", peak=learning_rate, num_steps=1)
         tx = optimizer.make_optimizer("adam", schedule)
         method = graph_matching.make_task(config, mesh)
-        self._step = step.make_train_step(method.loss_fn, tx, schedule, mesh)
-        self._give = jax.jit(functools.partial(_give, config, mesh))
         self._parts = sharding.put_parts(batch, mesh, 1)
         first = state.create(method.init, tx, jax.random.key(0), mesh)
         if double:
@@ -52,6 +50,14 @@ class Ours:
                 lambda x: x.astype("float64") if x.dtype == "float32" else x, first
             )
         self.state = first
+        self._step = step.make_train_step(method.loss_fn, tx, schedule, mesh)
+        options = {}
+        if double:  # a step or two: compiling takes longer than running
+            options = {"xla_backend_optimization_level": 0}
+            lowered = self._step.lower(first, self._parts)
+            self._step = lowered.compile(compiler_options=options)
+        give = functools.partial(_give, config, mesh)
+        self._give = jax.jit(give, compiler_options=options)
 
     def step(self) -> dict[str, jax.Array]:
         """Updates the state; returns the step's metrics."""

@@ -41,7 +41,6 @@ from benchmarks import (
 from lvmmed_jax import config as configs
 from lvmmed_jax import config_files
 
-_LEARNING_RATE = 1e-3
 _NUM_STEPS = 10
 _FORMS = ("eager", "channels_last", "compiled")
 
@@ -63,7 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     network = f"{config.model.encoder}, width {config.model.width}, float32"
     print(f"{network}, {config.views.size} px, {options.batch} images a step", end=", ")
     print(f"{torch.get_num_threads()} threads")
-    found = {**agree(config), **race(config, 3 if options.quick else 7, forms)}
+    batch = step._images(config)
+    ours = torch_given.Ours(config, batch, torch_agreement.LEARNING_RATE)
+    found = {
+        **agree(config, batch, ours),
+        **race(config, ours, 3 if options.quick else 7, forms),
+    }
     print(f"  largest gradient error     {found['max_gradient_error']:.1e}")
     print(f"    PyTorch's from float32   {found['torch_float32_gradient_error']:.1e}")
     print(f"  loss error after 10 steps  {found['loss_error_after_10']:.1e}")
@@ -74,11 +78,11 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps({"network": network, **found}))
 
 
-def agree(config: configs.Config) -> dict:
-    """Loss and gradients of one step, and the losses over ten."""
-    batch = step._images(config)
+def agree(config: configs.Config, batch: dict, ours: torch_given.Ours) -> dict:
+    """Loss and gradients of one step, and the losses over ten of `ours`."""
     first = torch_agreement.first_step(config, batch)
-    errors = torch_agreement.over_steps(config, batch, _NUM_STEPS)
+    twin = _make_twin(config, ours)
+    errors = torch_agreement.over_steps(ours, twin, _NUM_STEPS)
     return {
         "max_gradient_error": first.gradient_error,
         "loss_error": max(first.loss_error, first.surplus_error),
@@ -89,16 +93,16 @@ def agree(config: configs.Config) -> dict:
     }
 
 
-def race(config: configs.Config, rounds: int, forms: tuple[str, ...]) -> dict:
+def race(
+    config: configs.Config, ours: torch_given.Ours, rounds: int, forms: tuple[str, ...]
+) -> dict:
     """Median seconds of our step and of each form of the twin's."""
-    ours = torch_given.Ours(config, step._images(config), _LEARNING_RATE)
+    load = os.getloadavg()[0]
     given, _ = ours.give()
     given = given._replace(edges_s=None, edges_t=None)
     programs, failed = {"ours": ours.step}, {}
     for form in forms:
-        twin = torch_twin.Twin(config)
-        torch_params.load(twin, ours.state.params, config.model.encoder)
-        program = _program(form, twin, given)
+        program = _program(form, _make_twin(config, ours), given)
         try:
             program()  # a compiled program compiles here
         except Exception as error:  # no C++ compiler, say: the others still race
@@ -116,9 +120,16 @@ def race(config: configs.Config, rounds: int, forms: tuple[str, ...]) -> dict:
         "view_size": config.views.size,
         "rounds": rounds,
         "threads": torch.get_num_threads(),
+        "load_before": load,
         "devices": jax.devices()[0].device_kind,
         **{name: importlib.metadata.version(name) for name in ("jax", "torch")},
     }
+
+
+def _make_twin(config: configs.Config, ours: torch_given.Ours) -> torch_twin.Twin:
+    twin = torch_twin.Twin(config)
+    torch_params.load(twin, ours.state.params, config.model.encoder)
+    return twin
 
 
 def _program(
@@ -129,7 +140,9 @@ def _program(
         twin = twin.to(memory_format=torch.channels_last)
         images = given.images.contiguous(memory_format=torch.channels_last)
         given = given._replace(images=images)
-    adam = torch.optim.Adam(twin.parameters(), lr=_LEARNING_RATE, fused=True)
+    adam = torch.optim.Adam(
+        twin.parameters(), lr=torch_agreement.LEARNING_RATE, fused=True
+    )
     forward = torch.compile(twin) if form == "compiled" else twin
 
     def program():
