@@ -65,7 +65,7 @@ def test_forbidden_pairs_are_avoided():
 
 def test_runs_inside_shard_map_with_the_same_result():
     matrices = jax.random.normal(jax.random.key(0), (16, 8, 8))
-    spec = PartitionSpec(sharding.AXIS)
+    spec = PartitionSpec(sharding.AXES)
     sharded = jax.shard_map(
         assignment.assign, mesh=sharding.make_mesh(), in_specs=spec, out_specs=spec
     )

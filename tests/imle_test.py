@@ -296,7 +296,7 @@ def test_gradient_on_eight_devices_is_that_on_one(interpolation):
     problems = synthetic.make(5, 8, 8, "middle")
     mesh = sharding.make_mesh()
     assert mesh.size == 8
-    spec = PartitionSpec(sharding.AXIS)
+    spec = PartitionSpec(sharding.AXES)
     of_lambda = functools.partial(_losses, interpolation=interpolation)
     losses = jax.shard_map(of_lambda, mesh=mesh, in_specs=(spec,), out_specs=spec)
 

@@ -104,12 +104,12 @@ def test_stream_is_one_for_every_start_and_worker_count(grey, start, num_workers
 @pytest.mark.parametrize("num_parts", [1, 2])
 @pytest.mark.parametrize("num_processes", [2, 4])
 def test_shares_of_processes_are_the_batch(grey, num_parts, num_processes):
-    whole = batches(grey, 3, global_batch=8)
+    whole = batches(grey, 3, global_batch=16)
     shares = [
         batches(
             grey,
             2,
-            global_batch=8,
+            global_batch=16,
             start=1,
             share=mixture.Share(num_parts, process, num_processes),
         )
@@ -119,7 +119,7 @@ def test_shares_of_processes_are_the_batch(grey, num_parts, num_processes):
         for name in ("image", "size", "index"):
             blocks = [share[number][name] for share in shares]
             cut = [x.reshape(num_parts, -1, *x.shape[1:]) for x in blocks]
-            joined = np.concatenate(cut, axis=1).reshape(8, *blocks[0].shape[1:])
+            joined = np.concatenate(cut, axis=1).reshape(16, *blocks[0].shape[1:])
             np.testing.assert_array_equal(joined, whole[number + 1][name])
 
 

@@ -72,9 +72,9 @@ def test_bfloat16_activations_keep_parameters_and_output_in_float32():
 
 
 @pytest.mark.lengthy
-def test_remat_changes_memory_and_no_number():
+def test_remat_keeps_less_and_changes_no_number():
     images = jax.random.normal(jax.random.key(0), (8, 64, 64, 3))
-    found, memory = [], []
+    found, kept = [], []
     for remat in (False, True):
         network = resnet.ResNet("resnet18", 8, remat=remat)
         variables = jax.jit(
@@ -90,12 +90,15 @@ def test_remat_changes_memory_and_no_number():
             )
             return jnp.mean(jnp.square(features)), new
 
-        gradient_fn = jax.jit(jax.value_and_grad(loss, has_aux=True))
         arguments = variables["params"], variables["batch_stats"]
-        compiled = gradient_fn.lower(*arguments).compile()
-        memory.append(compiled.memory_analysis().temp_size_in_bytes)
-        found.append((variables, compiled(*arguments)))
+        # what the forward pass hands to the backward one
+        _, backward, _ = jax.eval_shape(
+            lambda *x, loss=loss: jax.vjp(loss, *x, has_aux=True), *arguments
+        )
+        kept.append(sum(leaf.size for leaf in jax.tree.leaves(backward)))
+        gradient_fn = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        found.append((variables, gradient_fn(*arguments)))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), *found
     )
-    assert memory[1] < 0.9 * memory[0], memory
+    assert kept[1] < 0.7 * kept[0], kept

@@ -17,8 +17,8 @@ def test_rates_are_of_the_time_since_the_last_reading():
             time.sleep(0.5)
         meter.step(20)
         found = meter.rates()
-        assert 60 < found["images_per_second"] <= 100, number
-        assert 0.3 < found["data_wait_share"] <= 0.5
+        assert 20 < found["images_per_second"] <= 100, number
+        assert 0.2 < found["data_wait_share"] < 0.8
         assert found["teraflops_per_second"] == pytest.approx(
             found["images_per_second"] / 20 * 3e9 / 1e12, rel=1e-3
         )
