@@ -56,17 +56,14 @@ def main(argv: list[str] | None = None) -> int:
         folder = pathlib.Path(folder)
         _finish(_start("prepare", "packaged", "--out", folder / "shards", "--size=48"))
         whole = folder / "whole"
-        _finish(_pretrain(folder, whole))  # compiles
-        began = time.monotonic()
-        _finish(_pretrain(folder, folder / "again"))
-        longest = time.monotonic() - began
-        kills, during_save, runs, equal = 0, 0, 0, _same(whole, folder / "again")
+        _finish(_pretrain(folder, whole))
+        kills, during_save, runs, equal = 0, 0, 0, True
         while kills < wanted:
             runs += 1
             workdir = folder / f"killed{runs}"
             for number in range(min(_KILLS_A_RUN, wanted - kills)):
                 process = _pretrain(folder, workdir)
-                saving = _kill(process, workdir, chance, longest, bool(number % 2))
+                saving = _kill(process, workdir, chance, bool(number % 2))
                 if saving is None:  # it had reached the end before
                     break
                 kills, during_save = kills + 1, during_save + saving
@@ -120,28 +117,40 @@ def _finish(process: subprocess.Popen) -> None:
         raise SystemExit(f"exit {process.returncode}: {errors.splitlines()[-1:]}")
 
 
-def _kill(process, workdir, chance, longest, in_save) -> bool | None:
-    """Kills at a random moment; `in_save`: just after the next save has begun.
+def _kill(process, workdir, chance, in_save) -> bool | None:
+    """Kills at a random moment; `in_save`: just after a save has begun.
+
+    Moments are counted in steps, so that they do not depend on how busy the machine is;
+    one in five comes before the first step, while the run starts or reads.
 
     Returns:
       Whether a save was under way; None where the process ended before.
     """
-    moment = time.monotonic() + chance.uniform(0, longest)
-    folder, save_seen = workdir / checkpoint.FOLDER, False
-    # a few saves go by first, so that the run gets on
-    already, gone_by = _newest(folder), 3 * chance.randint(1, 3)
+    folder = workdir / checkpoint.FOLDER
+    starting = not in_save and chance.random() < 0.2
+    begun, last = _newest(folder), _STEPS - (6 if in_save else 1)
+    target = chance.randint(min(begun + 1, last), min(begun + 12, last))
+    if starting:
+        time.sleep(chance.uniform(0, 8))
     while process.poll() is None:
-        waits = in_save and not save_seen and any(folder.glob(_UNFINISHED))
-        if waits and _newest(folder) >= already + gone_by:
-            save_seen = True
-            moment = time.monotonic() + chance.uniform(0, 0.03)
-        if time.monotonic() >= moment and (save_seen or not in_save):
+        there = starting or (
+            _newest(folder) >= target - 3 and any(folder.glob(_UNFINISHED))
+            if in_save
+            else _last_step(workdir) >= target
+        )
+        if there:
+            time.sleep(chance.uniform(0, 0.03))
             process.send_signal(signal.SIGKILL)
             process.communicate()
             return any(folder.glob(_UNFINISHED))
-        time.sleep(0.001)
+        time.sleep(0.001 if in_save else 0.01)
     _finish(process)
     return None
+
+
+def _last_step(workdir: pathlib.Path) -> int:
+    lines = writer.read(workdir / writer.FILE)
+    return lines[-1]["step"] if lines else 0
 
 
 def _newest(folder: pathlib.Path) -> int:

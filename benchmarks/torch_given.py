@@ -1,11 +1,11 @@
 """Our training step, and what the PyTorch twin is given for each step of it."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 
 from benchmarks import torch_twin
@@ -15,18 +15,12 @@ from lvmmed_jax.matching import imle, problem, solver
 from lvmmed_jax.methods import graph_matching, two_views
 from lvmmed_jax.train import optimizer, sharding, state, step
 
-_ADAM_FIRST = 0.1  # of a gradient is in Adam's first moment after one step
-
 
 class Ours:
     """Our training step on one batch, with its state."""
 
     def __init__(
-        self,
-        config: configs.Config,
-        batch: dict[str, np.ndarray],
-        learning_rate: float,
-        double: bool = False,
+        self, config: configs.Config, batch: dict[str, np.ndarray], learning_rate: float
     ):
         """Makes the first state.
 
@@ -34,30 +28,18 @@ class Ours:
           config: the run's settings.
           batch: of `data_pipelines.mixture`.
           learning_rate: of Adam.
-          double: float64 all over, but for the feature maps, which our encoder rounds
-            to float32; only within `jax.enable_x64(True)`.
         """
-        if double:
-            config = configs.override(config, {"model.dtype": "float64"})
-        mesh = sharding.make_mesh(1)
+        self.config, self._mesh = config, sharding.make_mesh(1)
+        self._method = graph_matching.make_task(config, self._mesh)
         schedule = optimizer.make_schedule("constant", peak=learning_rate, num_steps=1)
         tx = optimizer.make_optimizer("adam", schedule)
-        method = graph_matching.make_task(config, mesh)
-        self._parts = sharding.put_parts(batch, mesh, 1)
-        first = state.create(method.init, tx, jax.random.key(0), mesh)
-        if double:
-            first = jax.tree.map(
-                lambda x: x.astype("float64") if x.dtype == "float32" else x, first
-            )
-        self.state = first
-        self._step = step.make_train_step(method.loss_fn, tx, schedule, mesh)
-        options = {}
-        if double:  # a step or two: compiling takes longer than running
-            options = {"xla_backend_optimization_level": 0}
-            lowered = self._step.lower(first, self._parts)
-            self._step = lowered.compile(compiler_options=options)
-        give = functools.partial(_give, config, mesh)
-        self._give = jax.jit(give, compiler_options=options)
+        self._step = step.make_train_step(
+            self._method.loss_fn, tx, schedule, self._mesh
+        )
+        self._give = jax.jit(functools.partial(_give, config, self._mesh))
+        self._batch = batch
+        self._parts = sharding.put_parts(batch, self._mesh, 1)
+        self.state = state.create(self._method.init, tx, jax.random.key(0), self._mesh)
 
     def step(self) -> dict[str, jax.Array]:
         """Updates the state; returns the step's metrics."""
@@ -66,18 +48,45 @@ class Ours:
 
     def give(self) -> tuple[torch_twin.Given, float]:
         """What the twin is given for the next step, and `Twin`'s surplus in ours."""
+        given, surplus = self._give(*self._arguments())
+        return _to_torch(given), float(surplus)
+
+    def give_double(self) -> tuple[torch_twin.Given, float, float, Any]:
+        """The same in float64, and the loss and the gradient of the next step.
+
+        All is float64 but for the feature maps, which our encoder rounds to float32.
+        """
+        config = configs.override(self.config, {"model.dtype": "float64"})
+        loss_fn = graph_matching.make_task(config, self._mesh).loss_fn
+
+        @jax.jit
+        def program(*arguments):
+            given, surplus = _give(config, self._mesh, *arguments)
+            gradient = jax.value_and_grad(loss_fn, has_aux=True)
+            (loss, _), found = gradient(*arguments)
+            return given, surplus, loss, found
+
+        with jax.enable_x64(True):
+            given, surplus, loss, gradient = program(
+                *jax.tree.map(_widen, self._arguments())
+            )
+            given = _to_torch(given)
+        return given, float(surplus), float(loss), gradient
+
+    def _arguments(self):
+        """Of the method's loss at the next step."""
         now = self.state
         key = jax.random.fold_in(now.key, now.step)
-        batch = jax.tree.map(lambda x: x[0], self._parts)
-        given, surplus = self._give(now.params, now.model_state, batch, key)
-        given = torch_twin.Given(*(torch.tensor(np.asarray(each)) for each in given))
-        images = given.images.permute(0, 3, 1, 2).contiguous()
-        return given._replace(images=images), float(surplus)
+        return now.params, now.model_state, self._batch, key
 
-    def first_gradient(self) -> dict:
-        """The gradient of the first step, out of Adam's first moment after it."""
-        moment = optax.tree.get(self.state.opt_state, "mu")
-        return jax.tree.map(lambda x: x / _ADAM_FIRST, moment)
+
+def _widen(array):
+    return array.astype("float64") if array.dtype == "float32" else array
+
+
+def _to_torch(given: torch_twin.Given) -> torch_twin.Given:
+    given = torch_twin.Given(*(torch.tensor(np.asarray(each)) for each in given))
+    return given._replace(images=given.images.permute(0, 3, 1, 2).contiguous())
 
 
 def _give(config, mesh, params, model_state, batch, key):

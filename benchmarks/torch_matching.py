@@ -27,7 +27,7 @@ def knn_edges(nodes: torch.Tensor, num_neighbours: int) -> torch.Tensor:
     differences = nodes.unsqueeze(2) - nodes.unsqueeze(1)  # G N N F
     distances = differences.square().sum(-1)
     distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    senders = distances.topk(num_neighbours, largest=False).indices.flatten(1)
+    senders = _smallest(distances, num_neighbours).flatten(1)
     receivers = torch.arange(nodes.shape[1], device=nodes.device)
     receivers = receivers.repeat_interleave(num_neighbours).expand_as(senders)
     return torch.stack([receivers, senders], dim=-1)
@@ -110,9 +110,16 @@ def _mean_of_best(
     """[..., P, Q] -> [...]: cells with their nearest, the best pairs' mean cosine."""
     distance, nearest = distances.min(dim=-1)
     at_nearest = cosines.gather(-1, nearest.unsqueeze(-1)).squeeze(-1)
-    num_cells = min(num_cells, distance.shape[-1])
-    kept = distance.topk(num_cells, largest=False, sorted=False).indices
-    return at_nearest.gather(-1, kept).mean(dim=-1)
+    return at_nearest.gather(-1, _smallest(distance, num_cells)).mean(dim=-1)
+
+
+def _smallest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Places of the smallest along the last axis; ties go to the lower place.
+
+    `topk` says nothing about ties, which are common: crops of an image's full width
+    put cells of both views into the same columns.
+    """
+    return values.argsort(dim=-1, stable=True)[..., :count]
 
 
 class Match(torch.autograd.Function):

@@ -25,20 +25,14 @@ import jax
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+# threads that spin while they wait take the core of those that they wait for
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 try:
     import torch
 except ModuleNotFoundError:
     sys.exit("PyTorch is not installed: pip install -r requirements-torch.txt")
 
-from benchmarks import (
-    step,
-    torch_agreement,
-    torch_given,
-    torch_params,
-    torch_twin,
-    turns,
-)
-from lvmmed_jax import config as configs
+from benchmarks import step, torch_agreement, torch_given, torch_twin, turns
 from lvmmed_jax import config_files
 
 _NUM_STEPS = 10
@@ -48,7 +42,8 @@ _FORMS = ("eager", "channels_last", "compiled")
 def main(argv: list[str] | None = None) -> None:
     """Measures, prints a table, and with --json one object on the last line."""
     options = _parse(argv)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if hasattr(os, "sched_getaffinity"):  # XLA's threads: the cores it may use
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
     config = config_files.load(
         "lvmmed_resnet50",
         {
@@ -62,12 +57,9 @@ def main(argv: list[str] | None = None) -> None:
     network = f"{config.model.encoder}, width {config.model.width}, float32"
     print(f"{network}, {config.views.size} px, {options.batch} images a step", end=", ")
     print(f"{torch.get_num_threads()} threads")
-    batch = step._images(config)
-    ours = torch_given.Ours(config, batch, torch_agreement.LEARNING_RATE)
-    found = {
-        **agree(config, batch, ours),
-        **race(config, ours, 3 if options.quick else 7, forms),
-    }
+    images = step._images(config)
+    ours = torch_given.Ours(config, images, torch_agreement.LEARNING_RATE)
+    found = {**agree(ours), **race(ours, 3 if options.quick else 7, forms)}
     print(f"  largest gradient error     {found['max_gradient_error']:.1e}")
     print(f"    PyTorch's from float32   {found['torch_float32_gradient_error']:.1e}")
     print(f"  loss error after 10 steps  {found['loss_error_after_10']:.1e}")
@@ -78,11 +70,10 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps({"network": network, **found}))
 
 
-def agree(config: configs.Config, batch: dict, ours: torch_given.Ours) -> dict:
-    """Loss and gradients of one step, and the losses over ten of `ours`."""
-    first = torch_agreement.first_step(config, batch)
-    twin = _make_twin(config, ours)
-    errors = torch_agreement.over_steps(ours, twin, _NUM_STEPS)
+def agree(ours: torch_given.Ours) -> dict:
+    """Loss and gradients of one step, and the losses over ten."""
+    first = torch_agreement.first_step(ours)
+    errors = torch_agreement.over_steps(ours, _NUM_STEPS)
     return {
         "max_gradient_error": first.gradient_error,
         "loss_error": max(first.loss_error, first.surplus_error),
@@ -93,16 +84,14 @@ def agree(config: configs.Config, batch: dict, ours: torch_given.Ours) -> dict:
     }
 
 
-def race(
-    config: configs.Config, ours: torch_given.Ours, rounds: int, forms: tuple[str, ...]
-) -> dict:
+def race(ours: torch_given.Ours, rounds: int, forms: tuple[str, ...]) -> dict:
     """Median seconds of our step and of each form of the twin's."""
     load = os.getloadavg()[0]
     given, _ = ours.give()
     given = given._replace(edges_s=None, edges_t=None)
     programs, failed = {"ours": ours.step}, {}
     for form in forms:
-        program = _program(form, _make_twin(config, ours), given)
+        program = _program(form, torch_agreement.make_twin(ours), given)
         try:
             program()  # a compiled program compiles here
         except Exception as error:  # no C++ compiler, say: the others still race
@@ -116,20 +105,14 @@ def race(
         "seconds": seconds,
         "speed_ratio": best / seconds["ours"],
         "failed": failed,
-        "batch": config.data.global_batch,
-        "view_size": config.views.size,
+        "batch": ours.config.data.global_batch,
+        "view_size": ours.config.views.size,
         "rounds": rounds,
         "threads": torch.get_num_threads(),
-        "load_before": load,
+        "load_before": load,  # of the machine: 0 is idle
         "devices": jax.devices()[0].device_kind,
         **{name: importlib.metadata.version(name) for name in ("jax", "torch")},
     }
-
-
-def _make_twin(config: configs.Config, ours: torch_given.Ours) -> torch_twin.Twin:
-    twin = torch_twin.Twin(config)
-    torch_params.load(twin, ours.state.params, config.model.encoder)
-    return twin
 
 
 def _program(
