@@ -57,14 +57,19 @@ class Ours:
         All is float64 but for the feature maps, which our encoder rounds to float32.
         """
         config = configs.override(self.config, {"model.dtype": "float64"})
-        loss_fn = graph_matching.make_task(config, self._mesh).loss_fn
+        match_loss = graph_matching.make_loss(config, self._mesh)
 
         @jax.jit
-        def program(*arguments):
-            given, surplus = _give(config, self._mesh, *arguments)
+        def program(params, model_state, batch, key):
+            view_key, noise_key = jax.random.split(key)
+
+            def loss_fn(params):  # the method's, but hands out the pair of views
+                pair = _forward(config, params, model_state, batch, view_key)
+                return match_loss(params, pair, noise_key)[0], pair
+
             gradient = jax.value_and_grad(loss_fn, has_aux=True)
-            (loss, _), found = gradient(*arguments)
-            return given, surplus, loss, found
+            (loss, pair), found = gradient(params)
+            return *_given(config, self._mesh, params, pair, noise_key), loss, found
 
         with jax.enable_x64(True):
             given, surplus, loss, gradient = program(
@@ -90,10 +95,18 @@ def _to_torch(given: torch_twin.Given) -> torch_twin.Given:
 
 
 def _give(config, mesh, params, model_state, batch, key):
-    """One step's inputs to the twin, NHWC, and the surplus of v over the target."""
     view_key, noise_key = jax.random.split(key)
+    pair = _forward(config, params, model_state, batch, view_key)
+    return _given(config, mesh, params, pair, noise_key)
+
+
+def _forward(config, params, model_state, batch, key) -> two_views.Forward:
     networks = two_views.make_networks(config.model)
-    pair, _ = two_views.forward(networks, config, params, model_state, batch, view_key)
+    return two_views.forward(networks, config, params, model_state, batch, key)[0]
+
+
+def _given(config, mesh, params, pair, noise_key):
+    """One step's inputs to the twin, NHWC, and the surplus of v over the target."""
     connected = graph_matching._make_connect(config, mesh)(params, pair)
     clean = graph_matching._problems(config.matching, connected)
     count, size = clean.vertex_affinity.shape[:2]
