@@ -69,7 +69,10 @@ def size(num_bytes: float) -> str:
 
 
 def text(finding: Finding) -> str:
-    """Name, status and value, with the advice below; at most 100 columns wide."""
+    """Name, status and value, with the advice below.
+
+    At most 100 columns wide; a path longer than that stays whole, to be copied.
+    """
     status = finding.status.upper() if finding.status == PROBLEM else finding.status
     lines = _wrapped(f"{finding.name:<10}{status:<9}", finding.value)
     if finding.advice:
@@ -84,4 +87,5 @@ def _wrapped(start: str, text: str) -> list[str]:
         initial_indent=start,
         subsequent_indent=" " * len(start),
         break_on_hyphens=False,
+        break_long_words=False,
     )
