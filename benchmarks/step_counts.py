@@ -90,34 +90,17 @@ def product_bytes(jaxpr) -> int:
 
 def trace_step(name: str, num_devices: int, batch_per_chip: int):
     """The real step of a config, traced from shapes; its config and state's shapes."""
-    import jax
-    import numpy as np
-
     from lvmmed_jax import config as configs
-    from lvmmed_jax import config_files
-    from lvmmed_jax.methods import table
-    from lvmmed_jax.train import optimizer, sharding, state, step
+    from lvmmed_jax import config_files, planning
+    from lvmmed_jax.train import sharding
 
     count = num_devices * batch_per_chip
-    config = configs.override(config_files.load(name, {}), {"data.global_batch": count})
-    mesh = sharding.make_mesh(num_devices)
-    schedule = optimizer.make_schedule("constant", peak=1e-3, num_steps=1000)
-    tx = optimizer.make_optimizer(config.optimizer.name, schedule)
-    method = table.find(config.train.method).make_task(config, mesh)
-    shapes = state.abstract(method.init, tx, jax.random.key(0), mesh)
+    settings = {"data.global_batch": count, "optimizer.accumulate": 1}
+    config = configs.override(config_files.load(name, {}), settings)
+    plan = planning.make(config, sharding.make_mesh(num_devices))
     side = config.views.size * 8 // 7  # 256 for 224
-    batch = {
-        "image": ((1, count, side, side, 3), np.uint8),
-        "size": ((1, count, 2), np.int32),
-        "index": ((1, count), np.int32),
-    }
-    cut = sharding.over_parts(mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=cut)
-        for name, (shape, dtype) in batch.items()
-    }
-    step_fn = step.make_train_step(method.loss_fn, tx, schedule, mesh)
-    return config, shapes, step_fn.trace(shapes, batch)
+    batch = planning.abstract_batch(plan, {"size": side, "channels": 3})
+    return config, plan.abstract, plan.step_fn.trace(plan.abstract, batch)
 
 
 def count(name: str, dump: str | None) -> dict:

@@ -104,6 +104,29 @@ def host_batches(
     return iter(iterable)
 
 
+def host_batch(
+    shards: pathlib.Path,
+    *,
+    global_batch: int,
+    seed: int,
+    number: int,
+    share: Share = _ALL,
+) -> dict[str, np.ndarray]:
+    """Batch `number` alone; all else is as in `host_batches`."""
+    batches = host_batches(
+        shards,
+        global_batch=global_batch,
+        seed=seed,
+        start=number,
+        num_workers=0,
+        share=share,
+    )
+    try:
+        return next(batches)
+    finally:
+        batches.close()
+
+
 def first_images(shards: pathlib.Path, *, count: int) -> list[tuple[np.ndarray, str]]:
     """Up to `count` images with their modalities, as many of each as there are.
 

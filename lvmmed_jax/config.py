@@ -278,8 +278,13 @@ def validate(config: Config) -> None:
         raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 
 
+def as_json(config: Config) -> dict:
+    """The config as JSON reads it back: tuples are lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
 def from_json(nested: dict) -> Config:
-    """The config of a nested dict, as `dataclasses.asdict` through JSON wrote it."""
+    """The config of a nested dict, as `as_json` wrote it."""
     return override(Config(), _flatten(nested))
 
 
@@ -290,10 +295,10 @@ def differences(ours: dict, theirs: dict) -> list[str]:
     older version did not have counts as its default.
 
     Args:
-      ours: nested dict, as `dataclasses.asdict(config)` through JSON.
+      ours: nested dict, see `as_json`.
       theirs: the same of the other run.
     """
-    defaults = _flatten(json.loads(json.dumps(dataclasses.asdict(Config()))))
+    defaults = _flatten(as_json(Config()))
     ours, theirs = defaults | _flatten(ours), defaults | _flatten(theirs)
     return [
         f"{name}: {ours.get(name, 'absent')!r}, there {theirs.get(name, 'absent')!r}"

@@ -1,7 +1,6 @@
 """Frozen encoders: from a work folder, a checkpoint or `random:NAME` to features."""
 
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from lvmmed_jax import config as configs
 from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import resnet
-from lvmmed_jax.train import checkpoint, sharding, state
+from lvmmed_jax.train import checkpoint, processes, sharding, state
 
 _BATCH = 32
 _RANDOM = "random:"
@@ -52,23 +51,19 @@ def load(model: str) -> Encoder:
     if model.startswith(_RANDOM):
         settings = configs.Model(encoder=model.removeprefix(_RANDOM))
         return random(configs.Config(model=settings))
-    return _newest(pathlib.Path(model), _read, _warn)
+    return _newest(pathlib.Path(model), _read, processes.warn)
 
 
 def _read(path: pathlib.Path) -> Encoder:
-    config = _read_config(path)
+    extra = checkpoint.read_extra(path)
+    config = configs.from_json(extra["config"])
     averages = config.optimizer.ema_decay is not None
-    return of_model(
-        config, checkpoint.restore_model(path, _abstract_model(config), averages)
-    )
+    abstract = _abstract_model(config)
+    return of_model(config, checkpoint.restore_model(path, extra, abstract, averages))
 
 
 def _read_config(path: pathlib.Path) -> configs.Config:
     return configs.from_json(checkpoint.read_extra(path)["config"])
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def run_config(model: str) -> configs.Config | None:

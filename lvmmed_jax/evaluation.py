@@ -55,7 +55,7 @@ def evaluate(
         raise ValueError("the data has masks and no classes: use --task linear_probe")
     results, pictures = [], None
     if data.labels is not None:
-        features = {name: pooled(one, data.images) for name, one in models.items()}
+        features = {name: _pooled(one, data.images) for name, one in models.items()}
         for name, probe in (("knn", probes.knn), ("linear_probe", probes.linear)):
             if name in tasks:
                 values = _accuracy(features, data, probe)
@@ -71,7 +71,7 @@ def evaluate(
     return Evaluation(results, pictures)
 
 
-def pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
+def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
     """[n, D] feature maps averaged over their cells, of images of any size."""
     return encoders.pooled_features(encoder, resized(images, encoder.image_size))
 

@@ -30,14 +30,19 @@ class Plan(NamedTuple):
     step_fn: step.StepFn
 
 
-def make(config: configs.Config) -> Plan:
+def make(config: configs.Config, mesh: jax.sharding.Mesh | None = None) -> Plan:
     """Checks the settings and builds what they describe.
+
+    Args:
+      config: of the run.
+      mesh: the devices; None: all there are, as `train.fsdp` says.
 
     Raises:
       ValueError: a value outside its range, or a batch that does not cut into graphs.
     """
     configs.validate(config)
-    mesh, settings = sharding.make_mesh(fsdp=config.train.fsdp), config.optimizer
+    settings = config.optimizer
+    mesh = mesh or sharding.make_mesh(fsdp=config.train.fsdp)
     for name, count, num_parts in (
         ("data.global_batch", config.data.global_batch, settings.accumulate),
         ("train.num_evaluation_images", config.train.num_evaluation_images, 1),

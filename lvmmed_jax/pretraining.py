@@ -4,12 +4,10 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
@@ -56,6 +54,7 @@ class Run(NamedTuple):
     plan: planning.Plan
     options: Options
     data: pathlib.Path
+    manifest: dict[str, Any]
     workdir: pathlib.Path
     extra: dict[str, Any]
     train_state: state.TrainState
@@ -111,16 +110,24 @@ def prepare(
     train_state = _restore(workdir, extra, plan.abstract)
     if train_state is None:
         train_state = planning.first_state(plan)
-    batch = sharding.put_batch(_host_batch(plan.config, held_out or data), plan.mesh)
+    batch = mixture.host_batch(
+        held_out or data,
+        global_batch=plan.config.train.num_evaluation_images,
+        seed=_EVALUATION_SEED,
+        number=0,
+    )
+    batch = sharding.put_batch(batch, plan.mesh)
     _check_best_metric(plan, options, batch)
+    manifest = mixture.read_manifest(data)
     return Run(
         plan=plan,
         options=options,
         data=data,
+        manifest=manifest,
         workdir=workdir,
         extra=extra,
         train_state=train_state,
-        evaluations=_make_evaluations(plan, options, data, batch, train_state),
+        evaluations=_make_evaluations(plan, options, manifest, batch, train_state),
         evaluation_batch=batch,
     )
 
@@ -173,16 +180,16 @@ def repeat(
     """
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such step; runs keep them in skipped/")
-    _check_same(path, path, extra)
-    return replay.replay(plan, path, data)
+    return replay.replay(
+        plan, path, data, lambda found: _check_same(found, path, extra)
+    )
 
 
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
     """The loop with its data, its log and its checkpoints, all closed at the end."""
     config, start = run.config, int(run.train_state.step)
-    if processes.is_first():
-        print("compiling the training step", file=sys.stderr)
-    batch = planning.abstract_batch(run.plan, mixture.read_manifest(run.data))
+    processes.say("compiling the training step")
+    batch = planning.abstract_batch(run.plan, run.manifest)
     step_fn, flops = step.compile_step(run.plan.step_fn, run.plan.abstract, batch)
     with contextlib.ExitStack() as stack:
         batches = mixture.host_batches(
@@ -284,10 +291,10 @@ def _restore(
         return None
 
     def read(path: pathlib.Path) -> state.TrainState:
-        _check_same(path, workdir, extra)
-        return checkpoint.restore(path, abstract)[0]
+        check = functools.partial(_check_same, workdir=workdir, extra=extra)
+        return checkpoint.restore(path, abstract, check)[0]
 
-    number, found = checkpoint.newest_sound(folder, read, _warn)
+    number, found = checkpoint.newest_sound(folder, read, processes.warn)
     processes.meet("restored")
     if processes.is_first():
         checkpoint.set_aside(folder, after=number)
@@ -295,14 +302,8 @@ def _restore(
     return found
 
 
-def _warn(text: str) -> None:
-    if processes.is_first():
-        print(f"warning: {text}", file=sys.stderr)
-
-
-def _check_same(path: pathlib.Path, workdir: pathlib.Path, extra: dict) -> None:
-    """Refuses a checkpoint of another config or of other data."""
-    found = checkpoint.read_extra(path)
+def _check_same(found: dict, workdir: pathlib.Path, extra: dict) -> None:
+    """Refuses a checkpoint whose JSON values are of another config or other data."""
     changed = configs.differences(extra["config"], found["config"])
     if changed:
         raise ValueError(
@@ -317,22 +318,7 @@ def _check_same(path: pathlib.Path, workdir: pathlib.Path, extra: dict) -> None:
             )
 
 
-def _host_batch(config: configs.Config, data: pathlib.Path) -> dict[str, np.ndarray]:
-    """The fixed images on which the noise-free metrics are measured."""
-    batches = mixture.host_batches(
-        data,
-        global_batch=config.train.num_evaluation_images,
-        seed=_EVALUATION_SEED,
-        start=0,
-        num_workers=0,
-    )
-    try:
-        return next(batches)
-    finally:
-        batches.close()
-
-
-def _make_evaluations(plan, options, data, batch, first):
+def _make_evaluations(plan, options, manifest, batch, first):
     """The noise-free metrics and, where asked for, on-line k-NN."""
     config, key = plan.config, jax.random.key(_EVALUATION_SEED)
     evaluate = step.make_evaluate(plan.method.evaluate, plan.mesh)
@@ -344,9 +330,7 @@ def _make_evaluations(plan, options, data, batch, first):
 
     found = [loop.Evaluation(config.train.evaluate_every_steps, measure)]
     if options.knn_data is not None:
-        steps_an_epoch = (
-            mixture.read_manifest(data)["records"] / config.data.global_batch
-        )
+        steps_an_epoch = manifest["records"] / config.data.global_batch
         every = max(round(config.train.knn_every_epochs * steps_an_epoch), 1)
         knn = online_knn.make(config, options.knn_data, first, plan.mesh)
         found.append(loop.Evaluation(every, knn))

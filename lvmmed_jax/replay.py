@@ -1,6 +1,7 @@
 """`pretrain --replay`: repeats a step that was skipped because it was not finite."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,10 @@ from lvmmed_jax.train import checkpoint, sharding, state, step, task
 
 
 def replay(
-    plan: planning.Plan, path: pathlib.Path, data: pathlib.Path
+    plan: planning.Plan,
+    path: pathlib.Path,
+    data: pathlib.Path,
+    check: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Repeats the step, with the images, parameters and key that it had.
 
@@ -20,6 +24,7 @@ def replay(
       plan: of the run.
       path: what the run saved, `workdir/skipped/STEP`.
       data: the run's shards.
+      check: see `checkpoint.restore`.
 
     Returns:
       JSON values: `step`; `records`, the indices of its images; its `loss` and
@@ -32,20 +37,15 @@ def replay(
     if jax.process_count() > 1:
         raise ValueError("--replay takes one process: the numbers are the same")
     config, parts = plan.config, plan.config.optimizer.accumulate
-    saved, extra = checkpoint.restore(path, plan.abstract)
+    saved, extra = checkpoint.restore(path, plan.abstract, check)
     number = extra["next_batch"]
-    batches = mixture.host_batches(
+    batch = mixture.host_batch(
         data,
         global_batch=config.data.global_batch,
         seed=config.train.seed,
-        start=number,
-        num_workers=0,
+        number=number,
         share=mixture.Share(parts),
     )
-    try:
-        batch = next(batches)
-    finally:
-        batches.close()
     if batch["index"].tolist() != extra["records"]:
         raise ValueError(f"{data} gives other images for step {number} than {path} had")
     placed = sharding.put_parts(batch, plan.mesh, parts)

@@ -105,7 +105,8 @@ def test_model_alone(tmp_path, averages):
     saved = dataclasses.replace(saved, averaged=model)
     folder = _save(tmp_path, saved)
     wanted = {"params": abstract.params, "model_state": abstract.model_state}
-    found = checkpoint.restore_model(folder / "0", wanted, averages)
+    extra = checkpoint.read_extra(folder / "0")
+    found = checkpoint.restore_model(folder / "0", extra, wanted, averages)
     factor = 2 if averages else 1
     np.testing.assert_array_equal(found["params"]["w"], factor * saved.params["w"])
     assert jax.tree.structure(found) == jax.tree.structure(wanted)

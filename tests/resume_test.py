@@ -65,16 +65,7 @@ def test_resumed_run_equals_one_that_was_not_stopped(shards, tmp_path):
     lines = [
         writer.read(tmp_path / name / "metrics.jsonl") for name in ("whole", "parts")
     ]
-    assert _timeless(lines[0]) == _timeless(lines[1])
-
-
-def _timeless(lines):
-    """Lines without what differs from run to run: times, rates, memory."""
-    changing = ("second", "wait", "memory")
-    return [
-        {k: v for k, v in line.items() if not any(word in k for word in changing)}
-        for line in lines
-    ]
+    assert tiny_runs.timeless(lines[0]) == tiny_runs.timeless(lines[1])
 
 
 def _key_as_numbers(final):

@@ -33,6 +33,15 @@ def adam(learning_rate, halve_at=()):
     return optimizer.make_optimizer("adam", schedule), schedule
 
 
+def timeless(lines):
+    """Lines of metrics without what differs from run to run: times, rates, memory."""
+    changing = ("second", "wait", "memory")
+    return [
+        {k: v for k, v in line.items() if not any(word in k for word in changing)}
+        for line in lines
+    ]
+
+
 CONFIG_FILE = '''
 """The settings of tests/tiny_runs.py as a config file."""
 

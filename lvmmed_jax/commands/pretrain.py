@@ -1,7 +1,6 @@
 """`pretrain`: trains an encoder by graph matching; the same command resumes."""
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -77,6 +76,7 @@ def run(
 
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
+    from lvmmed_jax import config as configs
     from lvmmed_jax import files, planning, pretraining, report_inputs
     from lvmmed_jax.train import interruption, processes
 
@@ -84,7 +84,7 @@ def run(
         processes.start(*cluster)
     manifest = mixture.read_manifest(data)
     held_out_records = held_out and mixture.read_manifest(held_out)["records"]
-    settings = _as_json(config)
+    settings = configs.as_json(config)
     identity = {
         "config": settings,
         "data_sha256": _sha256(data / "manifest.json"),
@@ -119,12 +119,10 @@ def run(
             _say_start(run_)
         result = pretraining.train(run_, should_stop=stop)
     if result["step"] < config.train.steps:
-        if processes.is_first():
-            print(
-                f"stopped at step {result['step']} of {config.train.steps}, saved; "
-                "the same command goes on from there",
-                file=sys.stderr,
-            )
+        processes.say(
+            f"stopped at step {result['step']} of {config.train.steps}, saved; "
+            "the same command goes on from there"
+        )
         return stop.exit_code or 143  # another process was told
     if processes.is_first():
         print(json.dumps(result) if as_json else text(result, workdir))
@@ -257,11 +255,6 @@ def _cluster(arguments: argparse.Namespace) -> tuple | None:
     if any(value is not None for value in given):
         raise ValueError("--coordinator, --num-processes and --process go together")
     return () if arguments.distributed else None
-
-
-def _as_json(config: Any) -> dict:
-    """The config as JSON reads it back: tuples are lists."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def _sha256(path: pathlib.Path) -> str:

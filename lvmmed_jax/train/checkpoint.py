@@ -76,14 +76,23 @@ def read_extra(path: pathlib.Path) -> dict[str, Any]:
 
 
 def restore(
-    path: pathlib.Path, abstract: state.TrainState
+    path: pathlib.Path,
+    abstract: state.TrainState,
+    check: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[state.TrainState, dict[str, Any]]:
     """A saved state in the shapes and shardings of `abstract`, and its JSON values.
+
+    Args:
+      path: the checkpoint.
+      abstract: shapes and shardings.
+      check: takes the JSON values before any array is read; may raise.
 
     Raises:
       DamagedError: the checkpoint is not what was saved, or holds other arrays.
     """
     extra = read_extra(path)
+    if check is not None:
+        check(extra)
     found = _load_verified(path, parts(abstract), extra)
     averaged = found.get("averaged")
     return state.TrainState(
@@ -91,11 +100,17 @@ def restore(
     ), extra
 
 
-def restore_model(path: pathlib.Path, abstract: dict[str, Any], averages: bool) -> Any:
+def restore_model(
+    path: pathlib.Path,
+    extra: dict[str, Any],
+    abstract: dict[str, Any],
+    averages: bool,
+) -> Any:
     """Only the model of a checkpoint, {"params", "model_state"}.
 
     Args:
       path: the checkpoint.
+      extra: its JSON values, of `read_extra`.
       abstract: its shapes and shardings.
       averages: takes the moving averages.
 
@@ -103,7 +118,7 @@ def restore_model(path: pathlib.Path, abstract: dict[str, Any], averages: bool) 
       DamagedError: the checkpoint is not what was saved, or holds other arrays.
     """
     name = "averaged" if averages else "model"
-    return _load_verified(path, {name: abstract}, read_extra(path))[name]
+    return _load_verified(path, {name: abstract}, extra)[name]
 
 
 def newest_sound(

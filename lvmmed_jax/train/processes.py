@@ -79,6 +79,17 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def say(text: str) -> None:
+    """Prints a line to stderr, once for all processes."""
+    if is_first():
+        print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Says that something is wrong which does not end the run."""
+    say(f"warning: {text}")
+
+
 def meet(name: str, seconds: int = _MEETING_SECONDS) -> None:
     """Waits until every process is here.
 

@@ -27,7 +27,7 @@ def make_train_step(
 ) -> StepFn:
     """Builds `step(state, batch) -> (state, metrics)`; the old state is donated.
 
-    The batch comes in parts (`sharding.put_batch`): their gradients are accumulated in
+    The batch comes in parts (`sharding.put_parts`): their gradients are accumulated in
     turn and their mean makes one update. Each part is cut over the mesh; XLA adds the
     gradient's all-reduce. A state that is cut over devices (`sharding.of_state`) is
     gathered at the beginning, and each device updates its own part.
@@ -65,15 +65,12 @@ def make_train_step(
         if ema_decay is not None:
             model = {"params": params, "model_state": model_state}
             averaged = state.average(averaged, model, ema_decay, num_updates)
-        changed = state.TrainState(
-            step=old.step,
+        changed = dataclasses.replace(
+            old,
             params=params,
             model_state=model_state,
             opt_state=opt_state,
-            key=old.key,
             averaged=averaged,
-            skipped=old.skipped,
-            held=old.held,
         )
         kept = _where(finite & ~old.held, changed, old)
         skipped = ~finite & ~old.held
