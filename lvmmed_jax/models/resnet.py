@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lvmmed_jax.models import layers
+
 MOMENTUM = 0.9  # of BatchNorm's running statistics, flax's convention (torch: 0.1)
 
 
@@ -93,7 +95,7 @@ class ResNet(nn.Module):
         x = _conv(self.width, 7 if pool else 3, 2, self.dtype)(images)
         x = nn.relu(_norm(train, self.dtype)(x))
         if pool:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            x = layers.max_pool(x)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         num_before = 0
         for stage, num_blocks in enumerate(stage_sizes):
@@ -135,6 +137,7 @@ def _conv(features, kernel, stride, dtype, name=None):
         use_bias=False,
         dtype=dtype,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        conv_general_dilated=layers.conv,
         name=name,
     )
 
