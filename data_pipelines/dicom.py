@@ -1,11 +1,12 @@
 """Reads DICOM files; each frame is a slice."""
 
+import contextlib
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from data_pipelines import dicom_header, intensity, slices
+from data_pipelines import dicom_header, intensity, quiet, slices
 
 # modalities (PS3.3, C.7.3.1.1.1) whose objects hold no image of a patient
 NOT_IMAGES = {
@@ -22,6 +23,8 @@ NOT_IMAGES = {
     "SR": "structured report",
 }
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# of these the slices of a series are one volume, which has one scale
+_VOLUMES = ("CT", "MR", "NM", "OPT", "PT")
 _JPEG_12_BIT = "1.2.840.10008.1.2.4.51"
 
 
@@ -43,19 +46,105 @@ def read(
       slices.SkippedError: the file holds no image.
     """
     dataset = _parse(path)
-    modality = slices.modality_of(dataset.get("Modality"), modality)
+    found = slices.modality_of(dataset.get("Modality"), modality)
     organ = slices.organ_of(dataset.get("BodyPartExamined"))
-    frames, rule = _frames(dataset, modality, organ)
+    frames, rule = _frames(dataset, found, organ)
     for index, frame in enumerate(frames):
-        yield slices.Slice(
-            pixels=slices.grey_where_equal(frame),
-            modality=modality,
-            organ=organ,
-            spacing=dicom_header.spacing(dataset, index),
-            identity=dicom_header.identity(dataset, identity),
-            index=dicom_header.slice_index(dataset, index),
-            intensity_rule=rule,
-        )
+        yield _slice(dataset, index, frame, identity, found, rule)
+
+
+def read_series(
+    paths: Sequence[pathlib.Path], *, identity: str, modality: str | None
+) -> Iterator[slices.Slice | slices.Skipped]:
+    """Yields the slices of a series in files of one grey frame each, in one scale.
+
+    Args:
+      paths: the files, as `series` groups them.
+      identity: stands for the patient where no header names a patient or a study.
+      modality: what the user says the images are, where the headers do not say.
+    """
+    datasets, values = [], []
+    for file, path in enumerate(paths):
+        try:
+            dataset = _parse(path)
+            (frame,) = _decoded(dataset)
+            values.append(_values(dataset, 0, frame))
+            datasets.append((file, dataset))
+        except Exception as error:
+            yield slices.Skipped(file, slices.reason_of(error))
+    if not datasets:
+        return
+    _, first = datasets[0]
+    modality = slices.modality_of(first.get("Modality"), modality)
+    rule = intensity.rule_for(
+        modality=modality,
+        organ=slices.organ_of(first.get("BodyPartExamined")),
+        hounsfield=dicom_header.rescale(first, 0) is not None,
+    )
+    scaled = intensity.all_to_uint8(values, rule)
+    for (file, dataset), frame in zip(datasets, scaled, strict=True):
+        (frame,) = _shown(dataset, [frame])
+        piece = _slice(dataset, 0, frame, identity, modality, rule.name)
+        yield piece._replace(file=file)
+
+
+def series(
+    paths: Sequence[pathlib.Path],
+) -> dict[pathlib.Path, tuple[pathlib.Path, ...]]:
+    """Files of one series that need one scale, by its first file.
+
+    They are single grey frames of more than 8 bits of a modality that makes volumes;
+    not CT in Hounsfield units, whose windows are fixed.
+
+    Args:
+      paths: DICOM files, in their order.
+
+    Returns:
+      first file -> all files, of each series that has several.
+    """
+    found: dict[str, list[pathlib.Path]] = {}
+    with quiet.readers():
+        for path in paths:
+            uid = _series_to_scale(path)
+            if uid:
+                found.setdefault(uid, []).append(path)
+    return {group[0]: tuple(group) for group in found.values() if len(group) > 1}
+
+
+def _series_to_scale(path) -> str | None:
+    """The UID of a file's series where it must be scaled with the others."""
+    import pydicom
+
+    tags = ["SeriesInstanceUID", "Modality", "BitsAllocated", "SamplesPerPixel"]
+    tags += ["NumberOfFrames", "RescaleSlope", "PhotometricInterpretation"]
+    with contextlib.suppress(Exception):  # `read` says what is wrong
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        modality = str(header.get("Modality") or "")
+        fixed = modality == "CT" and header.get("RescaleSlope") is not None
+        if (
+            modality in _VOLUMES
+            and not fixed
+            and not _has_palette(header)
+            and header.SamplesPerPixel == 1
+            and header.BitsAllocated > 8
+            and dicom_header.num_frames(header) == 1
+        ):
+            return str(header.get("SeriesInstanceUID") or "") or None
+    return None
+
+
+def _slice(dataset, index, frame, identity, modality, rule) -> slices.Slice:
+    return slices.Slice(
+        pixels=slices.grey_where_equal(frame),
+        modality=modality,
+        organ=slices.organ_of(dataset.get("BodyPartExamined")),
+        spacing=dicom_header.spacing(dataset, index),
+        identity=dicom_header.identity(dataset, identity),
+        index=dicom_header.slice_index(dataset, index),
+        intensity_rule=rule,
+        identities=dicom_header.identities(dataset),
+        flags=dicom_header.flags(dataset),
+    )
 
 
 def _parse(path):
@@ -135,4 +224,15 @@ def _values(dataset, index, frame) -> np.ndarray:
     if "ModalityLUTSequence" in dataset:
         return pixels.apply_modality_lut(frame, dataset)
     slope, intercept = dicom_header.rescale(dataset, index) or (1.0, 0.0)
-    return frame.astype(np.float32) * slope + intercept
+    values = frame.astype(np.float32) * slope + intercept
+    values[_is_padding(dataset, frame)] = np.nan
+    return values
+
+
+def _is_padding(dataset, frame) -> np.ndarray:
+    """Where a stored value means that the device measured nothing."""
+    low = dataset.get("PixelPaddingValue")
+    if low is None:
+        return np.zeros(frame.shape, bool)
+    high = dataset.get("PixelPaddingRangeLimit", low)
+    return (frame >= min(low, high)) & (frame <= max(low, high))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from data_pipelines import slices
+
 # what anonymisers write where an id was: it tells nobody apart
 _NO_IDS = ("", "0", "ANON", "ANONYMOUS", "ANONYMIZED", "NONE", "UNKNOWN")
 _TRANSFORM = "PixelValueTransformationSequence"
@@ -47,6 +49,30 @@ def identity(dataset, otherwise: str) -> str:
         if dataset.get(name):
             return f"{name} {dataset.get(name)}"
     return otherwise
+
+
+def identities(dataset) -> tuple[tuple[str, str], ...]:
+    """(kind, UID) of study, volume and instance, as far as they are named."""
+    kinds = {
+        "study": "StudyInstanceUID",
+        "volume": "SeriesInstanceUID",
+        "instance": "SOPInstanceUID",
+    }
+    return tuple(
+        (kind, str(dataset.get(name)))
+        for kind, name in kinds.items()
+        if dataset.get(name)
+    )
+
+
+def flags(dataset) -> tuple[str, ...]:
+    """What a user should know of the pixels, see `slices.Slice`."""
+    found = []
+    if str(dataset.get("BurnedInAnnotation") or "").strip().upper() == "YES":
+        found.append(slices.BURNED_IN)
+    if any((group, 0x3000) in dataset for group in range(0x6000, 0x6020, 2)):
+        found.append(slices.OVERLAY)
+    return tuple(found)
 
 
 def nearest(dataset, index: int, sequence: str, keyword: str) -> Any:

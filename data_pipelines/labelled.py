@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import images, mni, nifti, reading, slices, sources
+from data_pipelines import images, mni, nifti, quiet, reading, slices, sources
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side
@@ -223,7 +223,7 @@ def _read(path: pathlib.Path, number: int) -> np.ndarray:
     which a class happened to be saved tells nothing.
     """
     try:
-        with reading.quiet():
+        with quiet.readers():
             return next(images.read(path, identity="", modality=None)).pixels
     except Exception as error:
         name = reading.public_name(number, path)

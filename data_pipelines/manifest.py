@@ -7,10 +7,10 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from data_pipelines import intensity, reading
+from data_pipelines import index, intensity, reading
 
 NAME = "manifest.json"
-VERSION = 1
+VERSION = 2
 # whose versions decide the pixels
 _PACKAGES = (
     "array-record",
@@ -22,47 +22,85 @@ _PACKAGES = (
     "python-gdcm",
     "tifffile",
 )
+_TO_GO_WITH = ("size",)  # settings that all parts of a set share
 
 
 def build(
     outcomes: Iterable[reading.Outcome],
     *,
+    part: str,
     settings: dict[str, Any],
     salt_fingerprint: str,
 ) -> dict[str, Any]:
-    """The manifest of a run, without the shards' hashes.
+    """The manifest of one part, without the hashes of its shards.
 
     Args:
       outcomes: of every input file; their records may have been let go.
+      part: begins the names of its shards.
       settings: what the user asked for; JSON values.
       salt_fingerprint: tells whether hashes of two manifests compare.
     """
     counts: dict[str, collections.Counter] = {}
+    flags: collections.Counter[str] = collections.Counter()
     taken, skipped, colour = [], [], False
     for outcome in outcomes:
-        counts.setdefault(outcome.source, collections.Counter())
-        counts[outcome.source].update(outcome.modalities)
-        colour = colour or outcome.colour
-        if outcome.modalities:
-            entry = {"file": outcome.file, "records": outcome.modalities.total()}
+        modalities = collections.Counter(piece.modality for piece in outcome.pieces)
+        counts.setdefault(outcome.source, collections.Counter()).update(modalities)
+        flags.update(outcome.flags)
+        colour = colour or any(piece.channels == 3 for piece in outcome.pieces)
+        if modalities:
+            entry = {"file": outcome.file, "records": modalities.total()}
             if outcome.dropped:
-                entry["dropped"] = dict(outcome.dropped)
+                entry["dropped"] = outcome.dropped
             taken.append(entry)
         else:
             skipped.append({"file": outcome.file, "reason": _reason(outcome.dropped)})
+    num_records = sum(entry["records"] for entry in taken)
     return {
         "version": VERSION,
-        "records": sum(entry["records"] for entry in taken),
+        "records": num_records,
         "size": settings["size"],
         "channels": 3 if colour else 1,
         "bits": 8,
         "counts": {name: dict(sorted(each.items())) for name, each in counts.items()},
-        "settings": settings,
+        "flags": dict(sorted(flags.items())),
+        "parts": [
+            {
+                "name": part,
+                "settings": settings,
+                "files": len(taken) + len(skipped),
+                "records": num_records,
+            }
+        ],
         "intensity": intensity.VERSION,
         "salt_fingerprint": salt_fingerprint,
         "packages": _versions(),
         "taken": taken,
         "skipped": skipped,
+        "sha256": {},
+        "bytes": {},
+        "index_sha256": {},
+    }
+
+
+def join(before: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a set and of a part that is added to it."""
+    counts = {source: dict(each) for source, each in before["counts"].items()}
+    for source, each in added["counts"].items():
+        both = collections.Counter(counts.get(source, {})) + collections.Counter(each)
+        counts[source] = dict(sorted(both.items()))
+    flags = collections.Counter(before["flags"]) + collections.Counter(added["flags"])
+    return {
+        **added,
+        "records": before["records"] + added["records"],
+        "channels": max(before["channels"], added["channels"]),
+        "counts": counts,
+        "flags": dict(sorted(flags.items())),
+        **{name: before[name] + added[name] for name in ("parts", "taken", "skipped")},
+        **{
+            name: before[name] | added[name]
+            for name in ("sha256", "bytes", "index_sha256")
+        },
     }
 
 
@@ -85,7 +123,8 @@ def read(shards: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"{path}: damaged; prepare the shards again") from error
     if found.get("version") != VERSION:
         raise ValueError(
-            f"{path}: version {found.get('version')}, this program reads {VERSION}"
+            f"{path}: version {found.get('version')}, this program reads {VERSION}; "
+            "prepare the shards again"
         )
     for name, size in sizes:
         shard = shards / name
@@ -97,6 +136,18 @@ def read(shards: pathlib.Path) -> dict[str, Any]:
     return found
 
 
+def read_index(shards: pathlib.Path, found: dict[str, Any]) -> index.Index:
+    """The rows of all parts of a set, in the order in which its shards are read."""
+    return index.join(
+        [index.read(index_path(shards, part["name"])) for part in found["parts"]]
+    )
+
+
+def index_path(shards: pathlib.Path, name: str) -> pathlib.Path:
+    """Where the index of a part lies."""
+    return shards / f"{name}.index.npz"
+
+
 def check_same(
     found: dict[str, Any],
     shards: pathlib.Path,
@@ -105,25 +156,58 @@ def check_same(
     settings: dict[str, Any],
     salt_fingerprint: str,
 ) -> None:
-    """Raises a ValueError where a manifest was not made from this, saying what differs.
+    """Raises a ValueError where no part was made from this, saying what differs.
 
     Args:
       found: the manifest that `shards` holds.
       shards: its folder.
-      files: public names of the input files now.
+      files: public names of the input files now, their numbers from 1.
       settings, salt_fingerprint: those of now.
     """
-    differing = [
-        f"{name} {found['settings'].get(name)!r}, not {value!r}"
-        for name, value in settings.items()
-        if found["settings"].get(name) != value
-    ]
+    _refuse(found, shards, settings, salt_fingerprint)
+    contents = [file.partition(" ")[2] for file in files]
+    listed = sorted(entry["file"] for entry in found["taken"] + found["skipped"])
+    listed = [file.partition(" ")[2] for file in sorted(listed, key=_number)]
+    start, differing = 0, []
+    for part in found["parts"]:
+        differing = _differences(part["settings"], settings)
+        if listed[start : start + part["files"]] != contents:
+            differing.append("other files")
+        if not differing:
+            return
+        start += part["files"]
+    raise ValueError(
+        f"{shards}: already holds shards made with {', '.join(differing)}; "
+        "choose another --out, or --add to it"
+    )
+
+
+def check_addition(
+    found: dict[str, Any],
+    shards: pathlib.Path,
+    *,
+    name: str,
+    settings: dict[str, Any],
+    salt_fingerprint: str,
+) -> None:
+    """Raises a ValueError where a part with these settings can't be added to a set."""
+    shared = {key: settings[key] for key in _TO_GO_WITH}
+    first = found["parts"][0]["settings"]
+    differing = _differences({key: first.get(key) for key in shared}, shared)
+    _refuse(found, shards, settings, salt_fingerprint, differing)
+    if name in (part["name"] for part in found["parts"]):
+        raise ValueError(
+            f"{shards}: already has a part {name!r}; name the added one with --dataset"
+        )
+
+
+def _refuse(found, shards, settings, salt_fingerprint, differing=()) -> None:
+    """What no two parts of a set may differ in."""
+    differing = list(differing)
     if found["salt_fingerprint"] != salt_fingerprint:
         differing.append("another salt (see --salt-file)")
     if found["intensity"] != intensity.VERSION:
         differing.append(f"intensity table {found['intensity']}")
-    if {entry["file"] for entry in found["taken"] + found["skipped"]} != set(files):
-        differing.append("other files")
     if differing:
         raise ValueError(
             f"{shards}: already holds shards made with {', '.join(differing)}; "
@@ -131,13 +215,26 @@ def check_same(
         )
 
 
-def _reason(dropped: collections.Counter[str]) -> str:
+def _differences(found, settings) -> list[str]:
+    return [
+        f"{name} {found.get(name)!r}, not {value!r}"
+        for name, value in settings.items()
+        if found.get(name) != value
+    ]
+
+
+def _number(file: str) -> int:
+    return int(file[1:].partition(" ")[0])
+
+
+def _reason(dropped: dict[str, int]) -> str:
     """The reason of a file without records; with counts where there are several."""
     if not dropped:
         return "no slice in it"
     if len(dropped) == 1:
         return next(iter(dropped))
-    return "; ".join(f"{count} x {reason}" for reason, count in dropped.most_common())
+    ordered = collections.Counter(dropped).most_common()
+    return "; ".join(f"{count} x {reason}" for reason, count in ordered)
 
 
 def _versions() -> dict[str, str]:

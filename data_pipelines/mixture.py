@@ -1,20 +1,22 @@
 """Shards -> shuffled host batches for pre-training."""
 
 import collections
-import functools
+import dataclasses
 import pathlib
 import signal
+import sys
 from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
-from data_pipelines import manifest, records
+from data_pipelines import balance, dealing, manifest, records
 
 # batches that threads prepare ahead where no worker process does; each may be large
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
 
 
+_BATCHES_KEPT = 64  # whose draws are known: more than are read ahead
 _LOOKED_AT = 1000  # records among which those for a contact sheet are chosen
 
 
@@ -35,7 +37,22 @@ class Share(NamedTuple):
     num_processes: int = 1
 
 
+class Mix(NamedTuple):
+    """What an epoch holds and what its graphs should not.
+
+    Attributes:
+      balance, weights, most_repeats: see `balance.draws`.
+      graph_size: consecutive rows of a batch that make a graph, or None.
+    """
+
+    balance: float = 0.0
+    weights: str = ""
+    most_repeats: int = 1
+    graph_size: int | None = None
+
+
 _ALL = Share()
+_AS_IT_IS = Mix()
 
 
 def host_batches(
@@ -46,30 +63,33 @@ def host_batches(
     start: int,
     num_workers: int,
     share: Share = _ALL,
+    mix: Mix = _AS_IT_IS,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; `.close()` it.
 
-    Each epoch is another exact shuffle of all records. Batch k is the same for every
-    number of workers, every start, and (its shares laid together) every number of
-    processes. Only the rows of the share are read.
+    Each epoch is another exact shuffle of all that it holds. Batch k is the same for
+    every number of workers, every start, and (its shares laid together) every number
+    of processes. Only the rows of the share are read.
 
     Args:
       shards: a folder that `prepare` wrote.
       global_batch: records a batch, B; may exceed the number of records.
-      seed: of the shuffles.
+      seed: of the shuffles, and of the copies' crops.
       start: number of the first batch, so that a run continues where it was saved.
       num_workers: processes that decode; 0 decodes in threads of this one.
       share: the rows that are wanted, part by part; all of them by default.
+      mix: what an epoch holds; by default every record once.
 
     Returns:
       Of batches {"image": uint8 [B, S, S, C], zero-padded at bottom and right, "size":
-      int32 [B, 2], (height, width) of each, "index": int64 [B], its record}. S is the
+      int32 [B, 2], (height, width) of each, "index": int64 [B], its record, "group":
+      int32 [B], equal where records are of one patient, study or volume}. S is the
       manifest's `size`, C its `channels`.
 
     Raises:
       FileNotFoundError: `shards` has no manifest.
       ValueError: a shard is damaged, an argument out of range, or a batch that does
-        not cut into such shares.
+        not cut into such shares or graphs.
     """
     if global_batch < 1 or start < 0 or num_workers < 0:
         raise ValueError(
@@ -82,18 +102,15 @@ def host_batches(
             f"global_batch {global_batch} does not cut into {share.num_parts} part(s) "
             f"for {share.num_processes} process(es)"
         )
+    if mix.graph_size is not None and global_batch % mix.graph_size:
+        raise ValueError(
+            f"global_batch {global_batch} does not cut into graphs of {mix.graph_size}"
+        )
     found = read_manifest(shards)
-    decode = functools.partial(_example, size=found["size"], channels=found["channels"])
-    number = functools.partial(_numbered, num_records=found["records"])
-    batches = (
-        grain.MapDataset.source(_source(shards, found))
-        .map_with_index(number)
-        .seed(seed)
-        .shuffle()
-        .repeat()
-        .map(decode)
-        .batch(rows)
-    )[share.process :: share.num_processes]
+    source = _examples(shards, found, global_batch, seed, mix)
+    batches = (grain.MapDataset.range(0, sys.maxsize).map(source).batch(rows))[
+        share.process :: share.num_processes
+    ]
     if share.num_parts > 1:
         batches = batches.batch(share.num_parts).map(_laid_together)
     iterable = batches[start:].to_iter_dataset(_READ_AHEAD)
@@ -104,6 +121,25 @@ def host_batches(
     return iter(iterable)
 
 
+def _examples(shards, found, global_batch, seed, mix) -> "_Examples":
+    rows = manifest.read_index(pathlib.Path(shards), found)
+    draws = balance.draws(
+        rows,
+        balance=mix.balance,
+        weights=balance.parse_weights(mix.weights),
+        most_repeats=mix.most_repeats,
+        seed=seed,
+    )
+    _, groups = np.unique(rows.group, axis=0, return_inverse=True)
+    groups = groups.reshape(-1).astype(np.int32)
+    return _Examples(
+        source=_source(shards, found),
+        order=dealing.Order(draws, groups, global_batch, mix.graph_size, seed),
+        size=found["size"],
+        channels=found["channels"],
+    )
+
+
 def host_batch(
     shards: pathlib.Path,
     *,
@@ -111,6 +147,7 @@ def host_batch(
     seed: int,
     number: int,
     share: Share = _ALL,
+    mix: Mix = _AS_IT_IS,
 ) -> dict[str, np.ndarray]:
     """Batch `number` alone; all else is as in `host_batches`."""
     batches = host_batches(
@@ -120,6 +157,7 @@ def host_batch(
         start=number,
         num_workers=0,
         share=share,
+        mix=mix,
     )
     try:
         return next(batches)
@@ -151,25 +189,48 @@ def _source(shards, found) -> grain.sources.ArrayRecordDataSource:
     )
 
 
-def _numbered(index: int, data: bytes, *, num_records: int) -> tuple[int, bytes]:
-    """The record with its number; Grain counts on through the epochs."""
-    return index % num_records, data
+@dataclasses.dataclass
+class _Examples:
+    """Row k of the endless stream of batches, as an element of a batch.
 
+    Attributes:
+      source: the encoded records.
+      order: of the draws.
+      size, channels: of a padded image.
+    """
 
-def _example(
-    numbered: tuple[int, bytes], *, size: int, channels: int
-) -> dict[str, np.ndarray]:
-    """One record as an element of a batch: image [S, S, C], size [2], index []."""
-    index, data = numbered
-    record = records.decode(data)
-    pixels = records.image(record).reshape(record.height, record.width, -1)
-    padded = np.zeros((size, size, channels), np.uint8)
-    padded[: record.height, : record.width] = pixels  # grey repeats over channels
-    return {
-        "image": padded,
-        "size": np.array([record.height, record.width], np.int32),
-        "index": np.int64(index),
-    }
+    source: grain.sources.ArrayRecordDataSource
+    order: dealing.Order
+    size: int
+    channels: int
+
+    def __call__(self, row: int) -> dict[str, np.ndarray]:
+        """image [S, S, C], size [2], index [], group []."""
+        number, place = divmod(row, self.order.global_batch)
+        epoch, index, copy = self._batch(number)[place]
+        record = records.decode(self.source[index])
+        pixels = records.image(record).reshape(record.height, record.width, -1)
+        if copy:
+            pixels = balance.cropped(pixels, (self.order.seed, epoch, index, copy))
+        padded = np.zeros((self.size, self.size, self.channels), np.uint8)
+        # grey repeats over channels
+        padded[: record.height, : record.width] = pixels
+        return {
+            "image": padded,
+            "size": np.array([record.height, record.width], np.int32),
+            "index": np.int64(index),
+            "group": self.order.groups[index],
+        }
+
+    def _batch(self, number: int) -> list[tuple[int, int, int]]:
+        """The newest batches' draws, which all of their rows ask for."""
+        cache = self.__dict__.setdefault("_cache", collections.OrderedDict())
+        found = cache.get(number)
+        if found is None:
+            found = cache[number] = self.order.batch(number)
+            while len(cache) > _BATCHES_KEPT:
+                cache.popitem(last=False)
+        return found
 
 
 def _laid_together(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

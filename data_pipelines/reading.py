@@ -1,20 +1,57 @@
-"""One input file -> its records, or the reason why it has none."""
+"""One input -> its records file by file, or the reason why a file has none."""
 
 import collections
-import contextlib
 import hashlib
-import logging
-import os
 import pathlib
-import warnings
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from data_pipelines import records, salt, slices, sources
+from data_pipelines import duplicates, quiet, records, salt, slices, sources
 
 _NO_CONTENT = "-" * 12
+# names that many files have, of many patients: IM-0001, slice_12, 0042
+_COMMON_NAME = re.compile(
+    r"(i|s|im|img|images?|slice|scan|frame|file|page|pic|case|dicom)?[-_. ]*\d{0,6}",
+    re.ASCII,
+)
+
+
+class Options(NamedTuple):
+    """How inputs are read.
+
+    Attributes:
+      size: longest side of a stored image, in pixels.
+      salt_key: keys the hash of patients, studies and names.
+      skip_burned_in: leaves out what says that annotations are burnt in.
+    """
+
+    size: int
+    salt_key: bytes
+    skip_burned_in: bool = False
+
+
+class Piece(NamedTuple):
+    """A record, and what tells it from others without decoding it.
+
+    Attributes:
+      record: encoded.
+      modality: see `records.Record`.
+      channels: 1 or 3.
+      group: keyed hash of what must not be split.
+      slice: index in its volume, or None.
+      pixels: 16 bytes that only equal stored images share.
+      near: `duplicates.near_hash` of the stored image.
+      identities: (kind, keyed hash) of study, volume, instance, name.
+    """
+
+    record: bytes
+    modality: str
+    channels: int
+    group: str
+    slice: int | None
+    pixels: bytes
+    near: bytes
+    identities: list[tuple[str, str]]
 
 
 class Outcome(NamedTuple):
@@ -23,35 +60,68 @@ class Outcome(NamedTuple):
     Attributes:
       file: its public name, "#0042 9f86d081884c".
       source: the data set of its records.
-      records: its encoded records.
-      modalities: how many records it has of each.
-      colour: whether any is RGB.
+      pieces: its records.
       dropped: reason -> how many slices (or the whole file, once).
+      flags: what its records carry that a user should know -> how many.
     """
 
     file: str
     source: str
-    records: list[bytes]
-    modalities: collections.Counter[str]
-    colour: bool
-    dropped: collections.Counter[str]
+    pieces: list[Piece]
+    dropped: dict[str, int]
+    flags: dict[str, int]
 
 
-def read_all(
-    inputs: Iterable[sources.Input], *, size: int, salt_key: bytes
-) -> Iterator[Outcome]:
-    """Reads every file in order; no broken one ends the run.
-
-    An image whose stored pixels came before is dropped: it counts once.
+def read(entry: sources.Input, options: Options) -> list[Outcome]:
+    """Reads the files of an input; a broken one costs only itself.
 
     Args:
-      inputs: the files, in the order of their numbers.
-      size: longest side of a stored image, in pixels.
-      salt_key: keys the hash of patients and studies.
+      entry: one file, or the files of a series.
+      options: see there.
+
+    Returns:
+      An outcome a file, in the order of `entry.paths`.
     """
-    seen: dict[bytes, int] = {}
-    for number, entry in enumerate(inputs, start=1):
-        yield _read(entry, number, size, salt_key, seen)
+    found: list[list[Piece]] = [[] for _ in entry.paths]
+    dropped = [collections.Counter() for _ in entry.paths]
+    flags = [collections.Counter() for _ in entry.paths]
+    with quiet.readers():
+        try:
+            for item in entry.read():
+                if isinstance(item, slices.Skipped):
+                    dropped[item.file][item.reason] += 1
+                    continue
+                reason = _refusal(item, options)
+                if reason:
+                    dropped[item.file][reason] += 1
+                    continue
+                names = base_name(entry.paths[item.file])
+                item = item._replace(identities=(*item.identities, *names))
+                found[item.file].append(_piece(item, entry.source, options))
+                flags[item.file].update(item.flags)
+        except Exception as error:
+            for pieces, counts in zip(found, dropped, strict=True):
+                if len(entry.paths) == 1 or not (pieces or counts):
+                    counts[slices.reason_of(error)] += 1
+    return [
+        Outcome(public_name(number, path), entry.source, *rest)
+        for number, path, *rest in zip(
+            entry.numbers,
+            entry.paths,
+            found,
+            map(dict, dropped),
+            map(dict, flags),
+            strict=True,
+        )
+    ]
+
+
+def failed(entry: sources.Input, reason: str) -> list[Outcome]:
+    """The outcomes of an input whose reading was given up."""
+    return [
+        Outcome(public_name(number, path), entry.source, [], {reason: 1}, {})
+        for number, path in zip(entry.numbers, entry.paths, strict=True)
+    ]
 
 
 def public_name(number: int, path: pathlib.Path) -> str:
@@ -64,66 +134,44 @@ def public_name(number: int, path: pathlib.Path) -> str:
     return f"#{number:04d} {digest}"
 
 
-def _read(entry, number, size, salt_key, seen) -> Outcome:
-    outcome = Outcome(
-        file=public_name(number, entry.path),
-        source=entry.source,
-        records=[],
-        modalities=collections.Counter(),
-        colour=False,
-        dropped=collections.Counter(),
+def base_name(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
+    """("name", the file's name without endings), or nothing where it tells nothing."""
+    name = path.name.lower().partition(".")[0]
+    return () if _COMMON_NAME.fullmatch(name) else (("name", name),)
+
+
+def to_plain(outcome: Outcome) -> list[Any]:
+    """Lists, dicts, strings and bytes: what msgpack holds."""
+    return list(outcome._replace(pieces=[list(piece) for piece in outcome.pieces]))
+
+
+def from_plain(plain: list[Any]) -> Outcome:
+    """The outcome that `to_plain` took apart."""
+    outcome = Outcome(*plain)
+    return outcome._replace(pieces=[Piece(*piece) for piece in outcome.pieces])
+
+
+def _refusal(item: slices.Slice, options: Options) -> str | None:
+    if options.skip_burned_in and slices.BURNED_IN in item.flags:
+        return "annotations are burnt in (--skip-burned-in)"
+    return slices.flaw(item.pixels)
+
+
+def _piece(item: slices.Slice, source: str, options: Options) -> Piece:
+    pixels = records.bounded(item.pixels, options.size)
+    group = salt.keyed_hash(options.salt_key, item.identity)
+    record = records.from_slice(item, pixels, group=group, source=source)
+    shape = repr(pixels.shape).encode()
+    return Piece(
+        record=records.encode(record),
+        modality=record.modality,
+        channels=record.channels,
+        group=group,
+        slice=record.slice,
+        pixels=hashlib.sha256(shape + pixels.tobytes()).digest()[:16],
+        near=duplicates.near_hash(pixels),
+        identities=[
+            (kind, salt.keyed_hash(options.salt_key, f"{kind} {text}"))
+            for kind, text in item.identities
+        ],
     )
-    with quiet():
-        try:
-            for piece in entry.read():
-                pixels = records.bounded(piece.pixels, size)
-                reason = slices.flaw(piece.pixels) or _repeated(pixels, number, seen)
-                if reason:
-                    outcome.dropped[reason] += 1
-                    continue
-                group = salt.keyed_hash(salt_key, piece.identity)
-                record = records.from_slice(
-                    piece, pixels, group=group, source=entry.source
-                )
-                outcome.records.append(records.encode(record))
-                outcome.modalities[piece.modality] += 1
-                outcome = outcome._replace(colour=outcome.colour or pixels.ndim == 3)
-        except slices.SkippedError as reason:
-            outcome.dropped[str(reason)] += 1
-        except Exception as error:
-            # its message may quote the header or the path: only its type is told
-            reason = f"damaged or not supported ({type(error).__name__})"
-            outcome.dropped[reason] += 1
-    return outcome
-
-
-def _repeated(pixels: np.ndarray, number: int, seen: dict[bytes, int]) -> str | None:
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()[
-        :16
-    ]
-    if digest in seen:
-        return f"same pixels as #{seen[digest]:04d}"
-    seen[digest] = number
-    return None
-
-
-@contextlib.contextmanager
-def quiet():
-    """Readers warn in the words of a file's header: neither shown, logged nor raised.
-
-    Their C libraries write to the process's stderr, so that is turned away too.
-    """
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
-        logging.disable(before)

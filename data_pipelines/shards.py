@@ -1,7 +1,8 @@
-"""Input files -> ArrayRecord shards and their manifest, all or nothing.
+"""Input files -> ArrayRecord shards, their index and manifest; resumable.
 
-Record k goes to shard k mod n: records are dealt, not shuffled, so every shard holds a
-share of every source. `mixture` shuffles globally when it reads.
+What is read goes to a journal, file by file. Once all is read, the records are dealt to
+shards: record k to shard k mod n, so that every shard holds a share of every source.
+`mixture` shuffles globally when it reads.
 """
 
 import contextlib
@@ -11,123 +12,230 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from data_pipelines import manifest, reading, salt, sources
+from data_pipelines import (
+    copies,
+    index,
+    intensity,
+    journal,
+    manifest,
+    reading,
+    salt,
+    sources,
+    workers,
+)
 
 MIN_RECORDS = 16  # of a shard; fewer records make fewer shards
+JOURNAL = "unfinished.journal"
 _OPTIONS = "group_size:1"  # random reads of larger groups are 20 times slower
 _PART = ".part"  # ends the name of what is not yet whole
 
 
-def prepared(
-    inputs: list[sources.Input],
-    out: pathlib.Path,
-    *,
-    settings: dict[str, Any],
-    salt_key: bytes,
-) -> dict[str, Any] | None:
-    """The manifest in `out` where it was made from this input; None where none is.
+class Job(NamedTuple):
+    """A part of a set of shards: what is read, how, and where to.
+
+    Attributes:
+      inputs: the files, in the order of their numbers.
+      out: folder of the shards, made if absent.
+      name: begins the shards' names.
+      settings: what the user asked for, JSON values; all of it goes to the manifest.
+        `size` is the longest side of a stored image in pixels, `num_shards` the most
+        shards; `deduplicate` drops near copies too, `skip_burned_in` what has
+        annotations burnt in (both False where absent).
+      salt_key: keys the hash of patients, studies and names.
+      add: whether the part goes to a set that is there.
+    """
+
+    inputs: Sequence[sources.Input]
+    out: pathlib.Path
+    name: str
+    settings: dict[str, Any]
+    salt_key: bytes
+    add: bool = False
+
+
+def prepared(job: Job) -> dict[str, Any] | None:
+    """The manifest in `job.out` where it was made from this; None where none is.
 
     Raises:
-      ValueError: it was made from other files or with other settings.
+      ValueError: it was made from other files or with other settings, or the part can't
+        be added to it.
     """
-    if not (out / manifest.NAME).exists():
+    if not (job.out / manifest.NAME).exists():
         return None
-    found = manifest.read(out)
-    manifest.check_same(
-        found,
-        out,
-        files=[
-            reading.public_name(number, entry.path)
-            for number, entry in enumerate(inputs, start=1)
-        ],
-        settings=settings,
-        salt_fingerprint=salt.fingerprint(salt_key),
-    )
+    found = manifest.read(job.out)
+    known = {
+        "settings": job.settings,
+        "salt_fingerprint": salt.fingerprint(job.salt_key),
+    }
+    if job.add:
+        manifest.check_addition(found, job.out, name=job.name, **known)
+        return None
+    manifest.check_same(found, job.out, files=_public_names(job.inputs), **known)
     return found
 
 
 def write(
-    inputs: Iterable[sources.Input],
-    out: pathlib.Path,
+    job: Job,
     *,
-    name: str,
-    settings: dict[str, Any],
-    salt_key: bytes,
+    num_workers: int,
+    limits: workers.Limits,
+    progress: Callable[[int], None],
 ) -> dict[str, Any]:
     """Reads every input and writes shards; returns the manifest.
 
-    The same input gives the same bytes. Files are written under a temporary name and
-    renamed at the end, the manifest last.
+    The same input gives the same bytes, whatever the number of workers and however
+    often the job was killed and begun again. Shards are written under a temporary name
+    and renamed at the end, the manifest last.
 
     Args:
-      inputs: the files, in the order of their numbers.
-      out: folder of the shards, made if absent.
-      name: begins the shards' names.
-      settings: what the user asked for; `size` is the longest side of a stored image
-        in pixels, `num_shards` the most shards; all of it goes to the manifest.
-      salt_key: keys the hash of patients and studies.
+      job: see there.
+      num_workers: processes that read; 0 reads in this one, unbounded.
+      limits: of reading one file.
+      progress: is told how many files are done, first those of an earlier run.
 
     Raises:
-      ValueError: no file gave a record.
+      ValueError: no file gave a record, or another job was begun in `out`.
       OSError: `out` cannot be written.
     """
-    with _write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        _clean(out, name)
-        out.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
+    with _write_errors(job.out):
+        job.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=job.out):
             pass  # a folder that cannot be written is told before hours of reading
+    path = job.out / JOURNAL
     try:
-        return _write(inputs, out, name, settings, salt_key)
+        with contextlib.closing(_open(path, job)) as log:
+            _read(job, log, num_workers, limits, progress)
+            made = _assemble(job, log)
+    except _NothingError:
+        path.unlink()  # to go on would find nothing either
+        raise
     finally:
-        _clean(out, name)
-
-
-def _clean(out: pathlib.Path, name: str) -> None:
-    """Removes what is not whole, also of a killed run, and the folder if empty."""
-    for part in [*out.glob(f"{name}-*{_PART}"), *out.glob(manifest.NAME + _PART)]:
-        part.unlink()
-    with contextlib.suppress(OSError):
-        out.rmdir()
-
-
-def _write(inputs, out, name, settings, salt_key) -> dict[str, Any]:
-    outcomes: list[reading.Outcome] = []
-    stream = _records(
-        reading.read_all(inputs, size=settings["size"], salt_key=salt_key), outcomes
-    )
-    most = settings["num_shards"]
-    head = list(itertools.islice(stream, most * MIN_RECORDS))
-    num_shards = max(1, min(most, len(head) // MIN_RECORDS))
-    paths = [
-        out / f"{name}-{index:05d}-of-{num_shards:05d}.array_record"
-        for index in range(num_shards)
-    ]
-    parts = [_part(path) for path in paths]
-    _deal(itertools.chain(head, stream), parts, out)
-    made = manifest.build(
-        outcomes, settings=settings, salt_fingerprint=salt.fingerprint(salt_key)
-    )
-    if not made["records"]:
-        raise ValueError(_nothing(made["skipped"]))
-    with _write_errors(out):
-        made["sha256"] = {path.name: _sha256(_part(path)) for path in paths}
-        made["bytes"] = {path.name: _part(path).stat().st_size for path in paths}
-        last = out / manifest.NAME
-        _part(last).write_text(json.dumps(made, indent=1) + "\n")
-        for path in [*paths, last]:
-            os.replace(_part(path), path)
+        _clean(job)
+    path.unlink()
     return made
 
 
-def _records(outcomes, kept) -> Iterator[bytes]:
-    """The records of all outcomes; `kept` receives the outcomes without them."""
-    for outcome in outcomes:
-        kept.append(outcome._replace(records=[]))
-        yield from outcome.records
+def num_files(inputs: Iterable[sources.Input]) -> int:
+    """Files of all inputs; a series has several."""
+    return sum(len(entry.paths) for entry in inputs)
+
+
+def _public_names(inputs) -> list[str]:
+    names = {
+        number: reading.public_name(number, path)
+        for entry in inputs
+        for number, path in zip(entry.numbers, entry.paths, strict=True)
+    }
+    return [names[number] for number in sorted(names)]
+
+
+def _open(path: pathlib.Path, job: Job) -> journal.Journal:
+    """The journal of this job, new or of an earlier run."""
+    header = {
+        "settings": job.settings,
+        "name": job.name,
+        "salt": salt.fingerprint(job.salt_key),
+        "intensity table": intensity.VERSION,
+        "files": _state_of(job),
+    }
+    with _write_errors(job.out):
+        log = journal.Journal(path)
+        if not log.num_entries:
+            log.append(header)
+            return log
+    found = next(iter(log))
+    differing = [name for name, value in header.items() if found.get(name) != value]
+    if differing:
+        log.close()
+        raise ValueError(
+            f"{job.out}: an unfinished prepare has other {', '.join(differing)}; "
+            f"repeat its command to go on, or delete {JOURNAL} there to begin anew"
+        )
+    return log
+
+
+def _state_of(job: Job) -> str:
+    """A keyed hash of the files' places, sizes and times: whether any has changed."""
+    state = []
+    for path in itertools.chain.from_iterable(entry.paths for entry in job.inputs):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            state.append(f"{path} {found.st_size} {found.st_mtime_ns}")
+    return salt.keyed_hash(job.salt_key, "\n".join(state))
+
+
+def _read(job: Job, log: journal.Journal, num_workers, limits, progress) -> None:
+    """Reads what the journal does not hold yet."""
+    begun = log.num_entries - 1
+    done = num_files(job.inputs[:begun])
+    progress(done)
+    options = reading.Options(
+        size=job.settings["size"],
+        salt_key=job.salt_key,
+        skip_burned_in=job.settings.get("skip_burned_in", False),
+    )
+    outcomes = workers.read_all(
+        job.inputs[begun:], options, num_workers=num_workers, limits=limits
+    )
+    with contextlib.closing(outcomes):
+        for group in outcomes:
+            with _write_errors(job.out):
+                log.append([reading.to_plain(outcome) for outcome in group])
+            done += len(group)
+            progress(done)
+
+
+def _outcomes(log: journal.Journal) -> Iterator[reading.Outcome]:
+    for group in itertools.islice(log, 1, None):
+        yield from map(reading.from_plain, group)
+
+
+def _assemble(job: Job, log: journal.Journal) -> dict[str, Any]:
+    """Deals the records of a whole journal to shards."""
+    before = manifest.read(job.out) if job.add else None
+    known = copies.Copies(
+        near=job.settings.get("deduplicate", False),
+        before=manifest.read_index(job.out, before) if before else None,
+    )
+    outcomes, rows, is_new = [], [], []
+    for outcome in _outcomes(log):
+        outcome, kept = known.drop(outcome)
+        number = copies.number_of(outcome)
+        rows += [(number, outcome.source, piece) for piece in outcome.pieces]
+        outcomes.append(outcome)
+        is_new += kept
+    made = manifest.build(
+        sorted(outcomes, key=copies.number_of),
+        part=job.name,
+        settings=job.settings,
+        salt_fingerprint=salt.fingerprint(job.salt_key),
+    )
+    if not rows:
+        raise _NothingError(_nothing(made["skipped"]))
+    num_shards = max(1, min(job.settings["num_shards"], len(rows) // MIN_RECORDS))
+    paths = [
+        job.out / f"{job.name}-{number:05d}-of-{num_shards:05d}.array_record"
+        for number in range(num_shards)
+    ]
+    records = (piece.record for outcome in _outcomes(log) for piece in outcome.pieces)
+    records = itertools.compress(records, is_new)
+    _deal(records, [_part(path) for path in paths], job.out)
+    dealt = [row for first in range(num_shards) for row in rows[first::num_shards]]
+    rows_file = manifest.index_path(job.out, job.name)
+    with _write_errors(job.out):
+        made["sha256"] = {path.name: _sha256(_part(path)) for path in paths}
+        made["bytes"] = {path.name: _part(path).stat().st_size for path in paths}
+        _part(rows_file).write_bytes(index.encode(index.build(dealt)))
+        made["index_sha256"] = {job.name: _sha256(_part(rows_file))}
+        made = manifest.join(before, made) if before else made
+        last = job.out / manifest.NAME
+        _part(last).write_text(json.dumps(made, indent=1) + "\n")
+        for path in [*paths, rows_file, last]:
+            os.replace(_part(path), path)
+    return made
 
 
 def _deal(encoded: Iterable[bytes], parts: list[pathlib.Path], out) -> None:
@@ -145,6 +253,14 @@ def _deal(encoded: Iterable[bytes], parts: list[pathlib.Path], out) -> None:
             writer.close()
 
 
+def _clean(job: Job) -> None:
+    """Removes shards that are not whole, and the folder if it is empty."""
+    for part in job.out.glob(f"*{_PART}"):
+        part.unlink()
+    with contextlib.suppress(OSError):
+        job.out.rmdir()
+
+
 def _sha256(path: pathlib.Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,6 +268,10 @@ def _sha256(path: pathlib.Path) -> str:
 
 def _part(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(path.name + _PART)
+
+
+class _NothingError(ValueError):
+    """No file gave a record."""
 
 
 def _nothing(skipped) -> str:

@@ -30,6 +30,9 @@ MODALITIES = {
     "XC": "external camera",
 }
 
+BURNED_IN = "burnt-in annotation"  # the header says so
+OVERLAY = "overlay"  # drawings beside the pixels; they are not drawn in
+
 # The defined terms of BodyPartExamined (PS3.16, annex L) that data sets use. A header's
 # free text is not trusted: what stands outside of this list may be a name.
 _ORGANS = """
@@ -52,6 +55,10 @@ class Slice(NamedTuple):
         keyed hash may leave the process.
       index: number of the slice in its volume, or None.
       intensity_rule: name of the row of `intensity` that made uint8 of the values.
+      identities: (kind, text) of study, volume, instance and file name, in clear; only
+        keyed hashes leave the process, to find test images among pre-training ones.
+      flags: some of BURNED_IN, OVERLAY.
+      file: which of the files that are read together it is from.
     """
 
     pixels: np.ndarray
@@ -61,10 +68,32 @@ class Slice(NamedTuple):
     identity: str
     index: int | None
     intensity_rule: str
+    identities: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
+    file: int = 0
+
+
+class Skipped(NamedTuple):
+    """One of several files that are read together holds nothing, and why."""
+
+    file: int
+    reason: str
 
 
 class SkippedError(Exception):
     """A file holds nothing to learn from; the message says why and names nobody."""
+
+
+def reason_of(error: Exception) -> str:
+    """What may be told of an error while a file was read.
+
+    Its message may quote the header or the path: only its type is told.
+    """
+    if isinstance(error, SkippedError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "needs more memory than a file may take"
+    return f"damaged or not supported ({type(error).__name__})"
 
 
 def modality_of(text: object, otherwise: str | None) -> str:

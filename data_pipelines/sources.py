@@ -20,30 +20,60 @@ _LABEL_FOLDERS = ("labels", "annotations")  # beside images/: the truth, no pict
 
 
 class Input(NamedTuple):
-    """One file to read.
+    """One file to read, or the files of one series, whose values have one scale.
 
     Attributes:
-      path: where it lies; neither stored nor printed.
+      paths: where they lie; neither stored nor printed.
       source: the data set that its records name.
-      read: yields its slices; raises `slices.SkippedError`, or whatever a library
-        raises on a broken file.
+      read: yields slices, and `slices.Skipped` for a file of several; raises
+        `slices.SkippedError`, or whatever a library raises on a broken file. Can be
+        sent to another process.
+      numbers: of the files among all that are read, from 1.
     """
 
-    path: pathlib.Path
+    paths: tuple[pathlib.Path, ...]
     source: str
-    read: Callable[[], Iterator[slices.Slice]]
+    read: Callable[[], Iterator[slices.Slice | slices.Skipped]]
+    numbers: tuple[int, ...]
+
+
+def expand_all(
+    names: Sequence[str],
+    *,
+    dataset: str | None,
+    modality: str | None,
+    planes: Sequence[str],
+    first: int,
+) -> list[Input]:
+    """The inputs of several sources, see `expand`, numbered on from `first`."""
+    inputs: list[Input] = []
+    for name in names:
+        inputs += expand(
+            name, dataset=dataset, modality=modality, planes=planes, first=first
+        )
+        first = 1 + max(max(entry.numbers) for entry in inputs)
+    return inputs
 
 
 def expand(
-    source: str, *, dataset: str | None, modality: str | None, planes: Sequence[str]
+    source: str,
+    *,
+    dataset: str | None,
+    modality: str | None,
+    planes: Sequence[str],
+    first: int,
 ) -> list[Input]:
     """The files of a folder, one file, or a packaged set, in sorted order.
+
+    The files of a DICOM series whose scale its slices must share come as one input, in
+    the place of the first.
 
     Args:
       source: a path, "packaged", or "packaged:NAME".
       dataset: name that the records carry; None takes "local" or "packaged:NAME".
       modality: what the user says of files that do not say it themselves, or None.
       planes: the planes that volumes are cut along, see `nifti.PLANES`.
+      first: number of the first file.
 
     Raises:
       ValueError: there is no such modality or packaged set, or no image in the folder.
@@ -53,7 +83,7 @@ def expand(
         known = ", ".join(slices.MODALITIES)
         raise ValueError(f"modality {modality!r}: DICOM has {known}")
     if source.split(":")[0] == PACKAGED:
-        return _packaged(source, dataset)
+        return _packaged(source, dataset, first)
     root = pathlib.Path(source)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
@@ -66,32 +96,49 @@ def expand(
         raise ValueError(
             f"{root}: no image among {len(paths)} files; looked for {known}"
         )
-    source = dataset or "local"
-    inputs = []
+    name = dataset or "local"
+    folder = f"{name} {root.resolve().name}"
+    series = dicom.series([path for path, kind in formats.items() if kind == "DICOM"])
+    inputs, taken = [], set()
+    numbers = {path: number for number, path in enumerate(paths, start=first)}
     for path, kind in formats.items():
-        below = path.relative_to(root).as_posix()
-        settings = {
-            "identity": f"{source} {root.resolve().name}/{below}",
-            "modality": modality,
-        }
-        if kind == "NIfTI":
-            settings["planes"] = planes
-        read = functools.partial(_READERS[kind], path, **settings)
+        if path in taken:
+            continue
+        identity = f"{folder}/{path.relative_to(root).as_posix()}"
+        together = series.get(path, (path,))
+        taken.update(together)
         if _is_label(path, root):
-            read = _skip("a label of the images beside it")
-        inputs.append(Input(path, source, read))
+            read = functools.partial(_skip, "a label of the images beside it")
+        elif kind is None:
+            read = functools.partial(_skip, "not an image format")
+        elif len(together) > 1:
+            read = functools.partial(
+                dicom.read_series, together, identity=identity, modality=modality
+            )
+        else:
+            settings = {"planes": planes} if kind == "NIfTI" else {}
+            read = functools.partial(
+                _READERS[kind], path, identity=identity, modality=modality, **settings
+            )
+        inputs.append(
+            Input(together, name, read, tuple(numbers[each] for each in together))
+        )
     return inputs
 
 
-def _packaged(source, dataset):
+def _packaged(source, dataset, first):
     name = source.partition(":")[2]
     if name and name not in packaged.SETS:
         known = ", ".join(f"{PACKAGED}:{each}" for each in packaged.SETS)
         raise ValueError(f"no packaged set {name!r}; there are {known}, and {PACKAGED}")
-    return [
-        Input(path, dataset or f"{PACKAGED}:{each}", read)
+    files = [
+        (path, dataset or f"{PACKAGED}:{each}", read)
         for each in ([name] if name else packaged.SETS)
         for path, read in packaged.SETS[each]()
+    ]
+    return [
+        Input((path,), source, read, (number,))
+        for number, (path, source, read) in enumerate(files, start=first)
     ]
 
 
@@ -135,11 +182,8 @@ def _is_label(path, root) -> bool:
     )
 
 
-def _skip(reason: str):
-    def read(*_, **__):
-        raise slices.SkippedError(reason)
-
-    return read
+def _skip(reason: str) -> Iterator[slices.Slice]:
+    raise slices.SkippedError(reason)
 
 
 _READERS = {
@@ -148,5 +192,4 @@ _READERS = {
     "TIFF": images.read,
     "DICOM": dicom.read,
     "NIfTI": nifti.read,
-    None: _skip("not an image format"),
 }

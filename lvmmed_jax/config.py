@@ -17,6 +17,9 @@ class Data:
 
     global_batch: int = 3072  # images a step; paper 3200 does not cut into graphs
     num_workers: int = 4  # decoding processes; 0 decodes in the main process
+    balance: float = 0.0  # of modalities: 0 as they are, 1 gives all the same share
+    weights: str = ""  # how often records of a source come: "chest=2,brain=0.5"
+    most_repeats: int = 20  # of a record in an epoch, by balance and weights
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; ImageNet's
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
@@ -128,6 +131,7 @@ class Config:
 
 _AT_LEAST_ONE = {
     "data.global_batch",
+    "data.most_repeats",
     "views.size",
     "model.width",
     "model.projection_width",
@@ -163,6 +167,7 @@ _CHOICES = {
     "optimizer.schedule": ("halved", "cosine", "constant"),
 }
 _SHARES = {
+    "data.balance",
     "views.flip_probability",
     "views.jitter_probability",
     "views.blur_probability",

@@ -1,7 +1,7 @@
 """Metrics, one function each."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def matching_accuracy(
@@ -41,3 +41,16 @@ def embedding_std(embeddings: Float[Array, "B F"]) -> Float[Array, ""]:
     length = jnp.linalg.norm(embeddings, axis=1, keepdims=True)
     directions = embeddings / jnp.maximum(length, 1e-12)
     return jnp.mean(jnp.std(directions, axis=0)) * jnp.sqrt(embeddings.shape[1])
+
+
+def ambiguous_graphs(groups: Int[Array, "B"], graph_size: int) -> Float[Array, ""]:
+    """Share of graphs that hold two images of one patient, study or volume.
+
+    What is true of their matching is then not sure: two slices may be nearly equal.
+
+    Args:
+      groups: int [B], equal where images are of one.
+      graph_size: consecutive images that make a graph.
+    """
+    graphs = jnp.sort(groups.reshape(-1, graph_size), axis=1)
+    return jnp.mean((graphs[:, 1:] == graphs[:, :-1]).any(axis=1).astype(jnp.float32))

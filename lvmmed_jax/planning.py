@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import optimizer, sharding, state, step, task
@@ -84,6 +85,17 @@ def key_of(config: configs.Config) -> jax.Array:
     return jax.random.key(config.train.seed)
 
 
+def mix(config: configs.Config) -> mixture.Mix:
+    """What an epoch of a run holds, and how large its graphs are."""
+    data = config.data
+    return mixture.Mix(
+        balance=data.balance,
+        weights=data.weights,
+        most_repeats=data.most_repeats,
+        graph_size=config.matching.graph_size,
+    )
+
+
 def averages(config: configs.Config) -> bool:
     """Whether moving averages of the weights are kept."""
     return config.optimizer.ema_decay is not None
@@ -97,6 +109,7 @@ def abstract_batch(plan: Plan, manifest: dict[str, Any]) -> dict[str, Any]:
         "image": ((*lead, size, size, manifest["channels"]), np.uint8),
         "size": ((*lead, 2), np.int32),
         "index": (lead, jax.dtypes.canonicalize_dtype(np.int64)),
+        "group": (lead, np.int32),
     }
     if jax.process_count() > 1:
         shapes[step.STOP] = (lead, bool)

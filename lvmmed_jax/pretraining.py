@@ -115,6 +115,7 @@ def prepare(
         global_batch=plan.config.train.num_evaluation_images,
         seed=_EVALUATION_SEED,
         number=0,
+        mix=mixture.Mix(graph_size=plan.config.matching.graph_size),
     )
     batch = sharding.put_batch(batch, plan.mesh)
     _check_best_metric(plan, options, batch)
@@ -201,6 +202,7 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             share=mixture.Share(
                 config.optimizer.accumulate, jax.process_index(), jax.process_count()
             ),
+            mix=planning.mix(config),
         )
         stack.callback(batches.close)
         metrics_writer = stack.enter_context(_open_writer(run, start))

@@ -45,6 +45,7 @@ def replay(
         seed=config.train.seed,
         number=number,
         share=mixture.Share(parts),
+        mix=planning.mix(config),
     )
     if batch["index"].tolist() != extra["records"]:
         raise ValueError(f"{data} gives other images for step {number} than {path} had")

@@ -49,7 +49,8 @@ def folder(tmp_path):
 
 
 def run(*arguments):
-    return command_line.main(["prepare", *map(str, arguments)])
+    words = ["prepare", *map(str, arguments)]
+    return command_line.main([*words, "--workers", "0"])
 
 
 def test_no_identity_reaches_shards_manifest_or_terminal(folder, tmp_path, capfd):

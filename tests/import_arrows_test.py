@@ -30,6 +30,15 @@ ALLOWED = {
         "lvmmed_jax.doctor.findings",
         "lvmmed_jax.doctor.packages",
     },
+    "lvmmed_jax.inspection": {"data_pipelines", "lvmmed_jax.inspection"},
+    "lvmmed_jax.inspection.histogram": {"lvmmed_jax.report.figures"},
+    "lvmmed_jax.inspection.page": {
+        "data_pipelines.slices",
+        "lvmmed_jax.files",
+        "lvmmed_jax.inspection",
+        "lvmmed_jax.report.markup",
+        "lvmmed_jax.report.style",
+    },
     "lvmmed_jax.report": set(),
     "lvmmed_jax.report.summary": {"lvmmed_jax.health", "lvmmed_jax.report.runs"},
     "lvmmed_jax.report.measures": {
@@ -91,6 +100,7 @@ WALLS = {
     "mlflow": {"lvmmed_jax.train.sinks"},
     "rich": {"lvmmed_jax.progress"},
     "matplotlib": {
+        "lvmmed_jax.inspection.histogram",
         "lvmmed_jax.report.curves",
         "lvmmed_jax.report.figures",
         "lvmmed_jax.report.images",

@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import PIL.Image
 import pytest
+import shard_jobs
 
-from data_pipelines import mixture, shards, sources
+from data_pipelines import dealing, mixture, shards, sources
 
 NUM_RECORDS = 36
 
@@ -17,15 +18,16 @@ def prepare(folder, pictures):
     for index, pixels in enumerate(pictures):
         PIL.Image.fromarray(pixels).save(folder / "pictures" / f"{index}.png")
     inputs = sources.expand(
-        str(folder / "pictures"), dataset=None, modality="GM", planes=["axial"]
+        str(folder / "pictures"), dataset=None, modality="GM", planes=["axial"], first=1
     )
-    shards.write(
-        inputs,
-        folder / "shards",
+    job = shards.Job(
+        inputs=inputs,
+        out=folder / "shards",
         name="test",
         settings={"size": 48, "num_shards": 2},
         salt_key=bytes(32),
     )
+    shard_jobs.write(job)
     return folder / "shards"
 
 
@@ -58,6 +60,8 @@ def test_layout(grey):
     assert batch["image"].shape == (8, 48, 48, 1) and batch["image"].dtype == np.uint8
     assert batch["size"].tolist() == [[33, 40]] * 8 and batch["size"].dtype == np.int32
     assert batch["index"].shape == (8,) and batch["index"].dtype == np.int64
+    assert batch["group"].shape == (8,) and batch["group"].dtype == np.int32
+    assert len(set(batch["group"])) == 8  # each file is one of its own
     assert not batch["image"][:, 33:].any() and not batch["image"][:, :, 40:].any()
     assert batch["image"][:, :33, :40].all()
 
@@ -97,7 +101,7 @@ def test_stream_is_one_for_every_start_and_worker_count(grey, start, num_workers
     expected = batches(grey, 9)[start:]
     found = batches(grey, 9 - start, start=start, num_workers=num_workers)
     for one, other in zip(expected, found, strict=True):
-        for key in ("image", "size", "index"):
+        for key in ("image", "size", "index", "group"):
             np.testing.assert_array_equal(one[key], other[key])
 
 
@@ -128,6 +132,39 @@ def test_batch_that_does_not_cut_into_shares_is_refused(grey):
         batches(grey, 1, global_batch=8, share=mixture.Share(1, 0, 3))
 
 
+def test_copies_are_crops_that_differ_between_epochs(grey):
+    mix = mixture.Mix(weights="local=2", most_repeats=2)
+    first, second = batches(grey, 2, global_batch=2 * NUM_RECORDS, mix=mix)
+    assert set(collections.Counter(first["index"].tolist()).values()) == {2}
+    assert (first["size"] == [33, 40]).all()
+    (plain,) = batches(grey, 1, global_batch=NUM_RECORDS)
+    original = plain["image"][np.argsort(plain["index"])]
+    changed = []
+    for batch in (first, second):
+        images = batch["image"][np.argsort(batch["index"], kind="stable")]
+        same = (images == original.repeat(2, axis=0)).all(axis=(1, 2, 3))
+        assert same.reshape(-1, 2).sum(axis=1).tolist() == [1] * NUM_RECORDS
+        changed.append(images[~same])
+    assert (changed[0] != changed[1]).any(axis=(1, 2, 3)).all()
+    again, _ = batches(grey, 2, global_batch=2 * NUM_RECORDS, mix=mix)
+    np.testing.assert_array_equal(first["image"], again["image"])
+
+
+def test_copies_meet_in_no_graph_and_shares_agree(grey):
+    mix = mixture.Mix(weights="local=2", most_repeats=2, graph_size=4)
+    (whole,) = batches(grey, 1, global_batch=32, mix=mix)
+    assert len(set(whole["group"])) < 32  # some come twice
+    assert not dealing.ambiguous(whole["group"], 4).any()
+    half = [
+        batches(grey, 1, global_batch=32, mix=mix, share=mixture.Share(1, process, 2))[
+            0
+        ]
+        for process in range(2)
+    ]
+    joined = np.concatenate([each["image"] for each in half])
+    np.testing.assert_array_equal(joined, whole["image"])
+
+
 def test_first_images_are_spread_over_the_records(grey):
     found = mixture.first_images(grey, count=5)
     assert [(image.shape, modality) for image, modality in found] == [
@@ -142,3 +179,7 @@ def test_mistakes_are_refused(grey, tmp_path):
         batches(tmp_path, 1)
     with pytest.raises(ValueError, match="global_batch 0"):
         batches(grey, 1, global_batch=0)
+    with pytest.raises(ValueError, match="graphs of 16"):
+        batches(grey, 1, mix=mixture.Mix(graph_size=16))
+    with pytest.raises(ValueError, match="no source 'chest'; there are local"):
+        batches(grey, 1, mix=mixture.Mix(weights="chest=2"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shard_jobs
 
 from data_pipelines import packaged, shards, slices, sources
 
@@ -39,14 +40,17 @@ def test_brain_slices_are_many_and_one_group():
 
 @pytest.mark.slow
 def test_all_of_them_make_a_mixture_of_six_modalities(tmp_path):
-    inputs = sources.expand("packaged", dataset=None, modality=None, planes=["axial"])
-    made = shards.write(
-        inputs,
-        tmp_path / "out",
+    inputs = sources.expand(
+        "packaged", dataset=None, modality=None, planes=["axial"], first=1
+    )
+    job = shards.Job(
+        inputs=inputs,
+        out=tmp_path / "out",
         name="packaged",
         settings={"size": 96, "num_shards": 8},
         salt_key=bytes(32),
     )
+    made = shard_jobs.write(job, num_workers=2)
     assert len(set().union(*made["counts"].values())) >= 6
     assert made["counts"]["packaged:mni"]["MR"] <= made["records"] / 2
     assert made["records"] > 800 and made["channels"] == 3

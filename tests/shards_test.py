@@ -6,9 +6,11 @@ import json
 import numpy as np
 import PIL.Image
 import pytest
+import shard_jobs
+import skimage
 from array_record.python import array_record_module
 
-from data_pipelines import manifest, records, shards, sources
+from data_pipelines import intensity, manifest, reading, records, shards, sources
 
 SALT = bytes(range(32))
 
@@ -29,14 +31,19 @@ def settings(**changed):
     return {"size": 32, "num_shards": 8} | changed
 
 
-def inputs(folder, dataset="test"):
-    return sources.expand(str(folder), dataset=dataset, modality="US", planes=["axial"])
+def job(folder, out, *, salt_key=SALT, name="test", add=False, first=1, **changed):
+    inputs = sources.expand(
+        str(folder), dataset=name, modality="US", planes=["axial"], first=first
+    )
+    return shards.Job(inputs, out, name, settings(**changed), salt_key, add)
 
 
 def write(folder, out, **changed):
-    return shards.write(
-        inputs(folder), out, name="test", settings=settings(**changed), salt_key=SALT
-    )
+    return shard_jobs.write(job(folder, out, **changed))
+
+
+def bytes_of(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def stored(out):
@@ -67,18 +74,35 @@ def test_little_data_makes_few_even_shards(pictures, tmp_path):
     parts = stored(tmp_path / "out")
     assert [len(part) for part in parts] == [20, 20]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names[1:] == [f"test-0000{i}-of-00002.array_record" for i in (0, 1)]
+    assert names == [
+        "manifest.json",
+        "test-00000-of-00002.array_record",
+        "test-00001-of-00002.array_record",
+        "test.index.npz",
+    ]
     assert all(record.source == "test" for record in parts[0])
 
 
-def test_same_input_gives_same_bytes(pictures, tmp_path):
-    for name in ("a", "b"):
-        write(pictures, tmp_path / name)
-    first, second = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("a", "b")
-    )
-    assert first == second
+def test_same_input_gives_same_bytes_for_any_number_of_workers(pictures, tmp_path):
+    write(pictures, tmp_path / "a")
+    shard_jobs.write(job(pictures, tmp_path / "b"), num_workers=2)
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+
+
+def test_index_is_in_the_order_of_reading(pictures, tmp_path):
+    out = tmp_path / "out"
+    made = write(pictures, out)
+    rows = manifest.read_index(out, made)
+    flat = [record for part in stored(out) for record in part]
+    assert [record.group for record in flat] == [
+        row.tobytes().hex() for row in rows.group
+    ]
+    assert rows.number.tolist() == [*range(1, 41, 2), *range(2, 41, 2)]
+    assert set(rows.modality) == {"US"} and set(rows.source) == {"test"}
+    assert rows.owner.tolist() == list(range(40)) and set(rows.kind) == {3}  # names
+    (out / "test.index.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"test\.index\.npz: missing or damaged"):
+        manifest.read_index(out, made)
 
 
 def test_duplicates_are_listed(pictures, tmp_path):
@@ -88,11 +112,21 @@ def test_duplicates_are_listed(pictures, tmp_path):
     assert made["skipped"][-1]["reason"] == "same pixels as #0001"
 
 
+def test_near_copies_are_dropped_on_demand(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = PIL.Image.fromarray(skimage.data.human_mitosis()[:200, :200])
+    picture.save(folder / "a.png")
+    picture.save(folder / "b.jpg", quality=80)
+    assert write(folder, tmp_path / "all", size=96)["records"] == 2
+    made = write(folder, tmp_path / "one", size=96, deduplicate=True)
+    assert made["records"] == 1
+    assert made["skipped"][0]["reason"] == "near copy of #0001"
+
+
 def test_prepared_before(pictures, tmp_path):
-    def prepared(out, salt_key=SALT, **changed):
-        return shards.prepared(
-            inputs(pictures), out, settings=settings(**changed), salt_key=salt_key
-        )
+    def prepared(out, **changed):
+        return shards.prepared(job(pictures, out, **changed))
 
     out = tmp_path / "out"
     assert prepared(out) is None
@@ -105,6 +139,60 @@ def test_prepared_before(pictures, tmp_path):
     (pictures / "doe_3.png").unlink()
     with pytest.raises(ValueError, match="other files"):
         prepared(out)
+
+
+def test_a_source_is_added_to_a_finished_set(pictures, tmp_path):
+    more, out = tmp_path / "more", tmp_path / "out"
+    more.mkdir()
+    for index in range(20):
+        pixels = np.full((40, 40), index, np.uint8)
+        pixels[index + 1 :] += 100
+        PIL.Image.fromarray(pixels).save(more / f"{index}.png")
+    (more / "copy.png").write_bytes((pictures / "doe_0.png").read_bytes())
+    made = write(pictures, out)
+    before = bytes_of(out)
+    added = {"name": "more", "add": True, "first": 42}
+    assert shards.prepared(job(more, out, **added)) is None
+    both = write(more, out, **added)
+    assert both == manifest.read(out)
+    assert both["records"] == 60 and both["counts"] == {
+        "test": {"US": 40},
+        "more": {"US": 20},
+    }
+    assert [part["files"] for part in both["parts"]] == [41, 21]
+    assert both["skipped"][-1]["reason"] == "same pixels as #0001"
+    rows = manifest.read_index(out, both)
+    assert list(rows.source) == ["test"] * 40 + ["more"] * 20
+    del before["manifest.json"]
+    assert before.items() <= bytes_of(out).items()  # nothing else has changed
+    assert set(both["sha256"]) > set(made["sha256"])
+    # either command says that it was done
+    assert shards.prepared(job(pictures, out)) == both
+    assert shards.prepared(job(more, out, name="more", first=1)) == both
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"size": 64}, r"size 32, not 64.*choose another --out"),
+        ({"salt_key": bytes(32)}, "another salt"),
+        ({"name": "test"}, "already has a part 'test'"),
+    ],
+)
+def test_what_does_not_go_with_a_set_is_not_added(pictures, tmp_path, changed, text):
+    out = tmp_path / "out"
+    write(pictures, out)
+    changed = {"name": "more", "add": True} | changed
+    with pytest.raises(ValueError, match=text):
+        shards.prepared(job(pictures, out, **changed))
+
+
+def test_another_table_version_is_refused(pictures, tmp_path, monkeypatch):
+    write(pictures, tmp_path / "out")
+    monkeypatch.setattr(intensity, "VERSION", 99)
+    for add in (False, True):
+        with pytest.raises(ValueError, match="intensity table"):
+            shards.prepared(job(pictures, tmp_path / "out", name="new", add=add))
 
 
 def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path):
@@ -126,11 +214,16 @@ class FullDisk:
         raise RuntimeError("write() failed: No space left on device; writing x; at 7")
 
 
-def test_full_disk_is_one_line_and_leaves_nothing(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(array_record_module, "ArrayRecordWriter", FullDisk)
-    with pytest.raises(OSError, match=r"out: cannot write the shards: .*No space left"):
-        write(pictures, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_full_disk_is_one_line_and_keeps_what_was_read(pictures, tmp_path, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(array_record_module, "ArrayRecordWriter", FullDisk)
+        with pytest.raises(
+            OSError, match=r"out: cannot write the shards: .*No space left"
+        ):
+            write(pictures, tmp_path / "out")
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    assert left == ["unfinished.journal"]
+    assert write(pictures, tmp_path / "out")["records"] == 40
 
 
 def test_folder_that_cannot_be_made(pictures, tmp_path):
@@ -139,22 +232,61 @@ def test_folder_that_cannot_be_made(pictures, tmp_path):
         write(pictures, tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize("num_read", [3, 38])
-def test_interrupted_run_leaves_nothing(pictures, tmp_path, num_read):
-    def interrupted():
-        yield from inputs(pictures)[:num_read]
-        raise KeyboardInterrupt
+class Stop(Exception):
+    pass
 
-    with pytest.raises(KeyboardInterrupt):
-        shards.write(
-            interrupted(),
-            tmp_path / "out",
-            name="test",
-            settings=settings(num_shards=2),
-            salt_key=SALT,
-        )
-    assert not (tmp_path / "out").exists()
-    write(pictures, tmp_path / "out")
+
+@pytest.mark.parametrize("stop_at", [0, 3, 40, 41])
+def test_stopped_run_goes_on_where_it_was(pictures, tmp_path, monkeypatch, stop_at):
+    def stop(done):
+        if done == stop_at:
+            raise Stop
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    write(pictures, whole)
+    with pytest.raises(Stop):
+        shard_jobs.write(job(pictures, out), progress=stop)
+    assert [path.name for path in out.iterdir()] == ["unfinished.journal"]
+    told, read = [], []
+    known = reading.read
+    monkeypatch.setattr(
+        reading, "read", lambda entry, how: read.append(entry) or known(entry, how)
+    )
+    shard_jobs.write(job(pictures, out), progress=told.append)
+    assert told == [*range(stop_at, 42)] and len(read) == 41 - stop_at
+    assert bytes_of(out) == bytes_of(whole)
+
+
+def test_an_entry_that_was_cut_is_read_again(pictures, tmp_path):
+    def stop(done):
+        if done == 30:
+            raise Stop
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    write(pictures, whole)
+    with pytest.raises(Stop):
+        shard_jobs.write(job(pictures, out), progress=stop)
+    path = out / "unfinished.journal"
+    path.write_bytes(path.read_bytes()[:-7])
+    told = []
+    shard_jobs.write(job(pictures, out), progress=told.append)
+    assert told[0] == 29 and bytes_of(out) == bytes_of(whole)
+
+
+def test_another_job_does_not_go_on_with_it(pictures, tmp_path):
+    def stop(done):
+        raise Stop
+
+    out = tmp_path / "out"
+    with pytest.raises(Stop):
+        shard_jobs.write(job(pictures, out), progress=stop)
+    with pytest.raises(ValueError, match=r"other settings; repeat .* or delete"):
+        write(pictures, out, size=64)
+    with pytest.raises(ValueError, match="other salt, files;"):
+        write(pictures, out, salt_key=bytes(32))
+    (pictures / "doe_3.png").write_bytes(b"changed")
+    with pytest.raises(ValueError, match="other files;"):
+        write(pictures, out)
 
 
 def test_what_a_killed_run_left_is_removed(pictures, tmp_path):

@@ -1,5 +1,8 @@
 """What the user names, as a list of files."""
 
+import pickle
+
+import dicom_files
 import numpy as np
 import PIL.Image
 import pytest
@@ -8,7 +11,7 @@ from data_pipelines import slices, sources
 
 
 def expand(source, **settings):
-    defaults = {"dataset": None, "modality": None, "planes": ["axial"]}
+    defaults = {"dataset": None, "modality": None, "planes": ["axial"], "first": 1}
     return sources.expand(str(source), **defaults | settings)
 
 
@@ -24,7 +27,9 @@ def folder(tmp_path):
 
 
 def test_every_file_is_listed_in_the_order_of_numbers(folder):
-    names = [entry.path.relative_to(folder).as_posix() for entry in expand(folder)]
+    inputs = expand(folder, first=5)
+    assert [entry.numbers for entry in inputs] == [(5,), (6,), (7,), (8,)]
+    names = [entry.paths[0].relative_to(folder).as_posix() for entry in inputs]
     assert names == ["images/9.PNG", "images/10.png", "labels/9.png", "notes.txt"]
 
 
@@ -66,3 +71,33 @@ def test_what_is_not_there_is_refused(tmp_path):
         expand("packaged:brain")
     with pytest.raises(ValueError, match="modality 'XY'"):
         expand(tmp_path, modality="XY")
+
+
+def test_inputs_of_several_sources_are_numbered_on(folder):
+    inputs = sources.expand_all(
+        [str(folder / "images"), str(folder / "images" / "9.PNG")],
+        dataset=None,
+        modality=None,
+        planes=["axial"],
+        first=1,
+    )
+    assert [entry.numbers for entry in inputs] == [(1,), (2,), (3,)]
+
+
+def test_a_series_is_one_input_and_can_be_sent_to_a_worker(tmp_path):
+    ramp = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    for name, uid, modality in [
+        ("a1", "1.2.1", "MR"),
+        ("b", "1.2.2", "MR"),
+        ("a2", "1.2.1", "MR"),
+        ("x1", "1.2.3", "DX"),
+        ("x2", "1.2.3", "DX"),
+    ]:
+        path = tmp_path / f"{name}.dcm"
+        dicom_files.write(path, ramp, modality=modality, SeriesInstanceUID=uid)
+    inputs = expand(tmp_path)
+    names = [[path.stem for path in entry.paths] for entry in inputs]
+    assert names == [["a1", "a2"], ["b"], ["x1"], ["x2"]]  # two radiographs are two
+    assert inputs[0].numbers == (1, 2)
+    found = list(pickle.loads(pickle.dumps(inputs[0])).read())
+    assert [piece.file for piece in found] == [0, 1]

@@ -65,7 +65,7 @@ def make_shards(folder, seed=0):
         pixels[row : row + 10, column : column + 10] += 150
         Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
     words = ["prepare", str(folder / "images"), "--out", str(folder / "shards")]
-    assert command_line.main([*words, "--size", "48"]) == 0
+    assert command_line.main([*words, "--size", "48", "--workers", "0"]) == 0
     return folder / "shards"
 
 

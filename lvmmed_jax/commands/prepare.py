@@ -6,6 +6,8 @@ import contextlib
 import json
 import pathlib
 import re
+import signal
+import sys
 import time
 
 from lvmmed_jax import progress
@@ -15,13 +17,16 @@ examples:
   lvmmed prepare packaged --out shards/packaged --size 96
   lvmmed prepare /data/chest --modality CR --dataset chest --out shards/chest
   lvmmed prepare /data/chest --check --show-names       only looks; names the files
+  lvmmed prepare /data/brain --modality MR --dataset brain --out shards/chest --add
 
 SOURCE is a folder, a file, `packaged` (real images of installed packages), or one set
 of these: packaged:mni, packaged:dicom, packaged:skimage. PNG, JPEG, TIFF, DICOM and
 NIfTI files are read. Shards and manifest name a file by its number and content hash.
+Killed at any moment, the same command goes on from the last file.
 """
 _PLANES = ("axial", "coronal", "sagittal")
 _FIRST_REASONS = 12
+_FLAG_ADVICE = "see docs/data.md"
 _SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 
 
@@ -43,58 +48,106 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     _check(options, parser)
     # after the options, so that --help does not wait for NumPy and Pillow
-    from data_pipelines import salt, shards, sources
+    from data_pipelines import manifest, salt, shards, sources
 
-    inputs = [
-        entry
-        for source in options.sources
-        for entry in sources.expand(
-            source,
-            dataset=options.dataset,
-            modality=options.modality,
-            planes=options.planes,
-        )
-    ]
+    already = 0
+    if options.add:
+        already = sum(part["files"] for part in manifest.read(options.out)["parts"])
+    inputs = sources.expand_all(
+        options.sources,
+        dataset=options.dataset,
+        modality=options.modality,
+        planes=options.planes,
+        first=already + 1,
+    )
     settings = {
         "dataset": options.dataset,
         "size": options.size,
         "num_shards": options.num_shards,
         "modality": options.modality,
         "planes": options.planes,
+        "deduplicate": options.deduplicate,
+        "skip_burned_in": options.skip_burned_in,
     }
     if options.check:
         return _look(inputs, settings, options)
-    salt_key = salt.load(options.salt_file or salt.default_path())
-    made = shards.prepared(inputs, options.out, settings=settings, salt_key=salt_key)
+    job = shards.Job(
+        inputs=inputs,
+        out=options.out,
+        name=_part_name(options),
+        settings=settings,
+        salt_key=salt.load(options.salt_file or salt.default_path()),
+        add=options.add,
+    )
+    made = shards.prepared(job)
     done_before = made is not None
     if not done_before:
-        with _progress(inputs) as shown:
+        with _goes_on(options.out), _progress(inputs) as progress:
             made = shards.write(
-                shown,
-                options.out,
-                name=_shard_name(options),
-                settings=settings,
-                salt_key=salt_key,
+                job,
+                num_workers=_num_workers(options),
+                limits=_limits(options),
+                progress=progress,
             )
     _tell(made, options, already_prepared=done_before)
     return 0
 
 
+@contextlib.contextmanager
+def _goes_on(out):
+    """SIGTERM ends as Ctrl-C does; both say that what was read is kept."""
+
+    def end(signum, frame):
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        print(
+            f"\nstopped; what was read is kept in {out}: the same command goes on",
+            file=sys.stderr,
+        )
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _num_workers(options) -> int:
+    from data_pipelines import workers
+
+    return workers.usable_cores() if options.workers is None else options.workers
+
+
+def _limits(options):
+    from data_pipelines import workers
+
+    return workers.Limits(options.seconds_per_file, options.gigabytes_per_file)
+
+
 def _look(inputs, settings, options) -> int:
     """Reads everything and writes nothing."""
-    from data_pipelines import manifest, reading
+    from data_pipelines import copies, manifest, reading, workers
 
-    with _progress(inputs) as shown:
-        outcomes = [
-            outcome._replace(records=[])
-            for outcome in reading.read_all(
-                shown, size=settings["size"], salt_key=b"thrown away"
-            )
-        ]
+    known = copies.Copies(near=options.deduplicate, before=None)
+    how = reading.Options(options.size, b"thrown away", options.skip_burned_in)
+    outcomes, done = [], 0
+    with _progress(inputs) as progress:
+        for group in workers.read_all(
+            inputs, how, num_workers=_num_workers(options), limits=_limits(options)
+        ):
+            outcomes += [known.drop(outcome)[0] for outcome in group]
+            progress(done := done + len(group))
+    outcomes.sort(key=copies.number_of)
     if options.show_names:
-        for outcome, entry in zip(outcomes, inputs, strict=True):
-            print(f"{outcome.file}  {entry.path}")
-    found = manifest.build(outcomes, settings=settings, salt_fingerprint="")
+        paths = {
+            number: path
+            for entry in inputs
+            for number, path in zip(entry.numbers, entry.paths, strict=True)
+        }
+        for outcome in outcomes:
+            print(f"{outcome.file}  {paths[copies.number_of(outcome)]}")
+    found = manifest.build(outcomes, part="", settings=settings, salt_fingerprint="")
     _tell(found, options, already_prepared=False)
     return 0
 
@@ -111,6 +164,7 @@ def _tell(made, options, *, already_prepared: bool) -> None:
             "counts": made["counts"],
             "files": len(made["taken"]) + len(made["skipped"]),
             "skipped": made["skipped"],
+            "flags": made["flags"],
         }
         print(json.dumps(answer))
         return
@@ -122,6 +176,8 @@ def _tell(made, options, *, already_prepared: bool) -> None:
     print(f"{made['records']} records from {len(made['taken'])} files")
     for modality, count in modalities.most_common():
         print(f"  {count:6d}  {modality}")
+    for flag, count in made["flags"].items():
+        print(f"  {count:6d}  with {flag}: {_FLAG_ADVICE}")
     if reasons:
         print(f"files skipped: {len(made['skipped'])}")
     for reason, count in reasons.most_common(_FIRST_REASONS):
@@ -134,28 +190,31 @@ def _tell(made, options, *, already_prepared: bool) -> None:
 
 @contextlib.contextmanager
 def _progress(inputs):
-    """Files done, rate and time left; in a log only now and then."""
-    with progress.Progress("prepare", total=len(inputs), unit="files") as bar:
-        yield _counted(inputs, bar)
+    """A function that is told how many files are done; in a log it is seldom heard."""
+    from data_pipelines import shards
 
-
-def _counted(inputs, bar):
-    """Passes the inputs on, and says how far they are."""
+    total = shards.num_files(inputs)
     began = said = time.monotonic()
-    for number, entry in enumerate(inputs, start=1):
-        yield entry  # done when the next one is asked for
-        bar.update(number)
-        now = time.monotonic()
-        if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES:
-            continue
-        said, rate = now, number / (now - began)
-        bar.say(
-            f"file {number}/{len(inputs)}  {progress.rate_text(rate, 'files')}  "
-            f"{(len(inputs) - number) / rate:.0f} s left"
-        )
+    first = None
+    with progress.Progress("prepare", total=total, unit="files") as bar:
+
+        def show(done: int) -> None:
+            nonlocal first, said
+            first = done if first is None else first
+            bar.update(done)
+            now = time.monotonic()
+            if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES or done == first:
+                return
+            said, rate = now, (done - first) / (now - began)
+            bar.say(
+                f"file {done}/{total}  {progress.rate_text(rate, 'files')}  "
+                f"{(total - done) / rate:.0f} s left"
+            )
+
+        yield show
 
 
-def _shard_name(options) -> str:
+def _part_name(options) -> str:
     only_packaged = all(each.startswith("packaged") for each in options.sources)
     return options.dataset or ("packaged" if only_packaged else "local")
 
@@ -165,6 +224,12 @@ def _check(options, parser) -> None:
         parser.error("--show-names goes with --check: names are only shown, not stored")
     if options.out is None and not options.check:
         parser.error("the following arguments are required: --out (or --check)")
+    if options.add and options.out and not (options.out / "manifest.json").is_file():
+        parser.error(f"--add: {options.out} holds no shards to add to")
+    if options.workers is not None and options.workers < 0:
+        parser.error(f"--workers {options.workers}: at least 0")
+    if options.seconds_per_file <= 0 or options.gigabytes_per_file <= 0:
+        parser.error("--seconds-per-file and --gigabytes-per-file: above 0")
     if options.size < 32:
         parser.error(f"--size {options.size}: at least 32 pixels")
     if options.num_shards < 1:
@@ -217,6 +282,37 @@ def _parser() -> argparse.ArgumentParser:
         type=pathlib.Path,
         help="keys the hash of patients "
         "(default: $XDG_CONFIG_HOME/lvmmed/salt, made at first use)",
+    )
+    add("--add", action="store_true", help="add to the shards that --out holds")
+    add(
+        "--deduplicate",
+        action="store_true",
+        help="drop near copies too, not only equal images",
+    )
+    add(
+        "--skip-burned-in",
+        action="store_true",
+        help="leave out what its header says has annotations burnt in",
+    )
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that read (default: one a core; 0: none, nothing is bounded)",
+    )
+    add(
+        "--seconds-per-file",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="then a file is skipped (default: 300)",
+    )
+    add(
+        "--gigabytes-per-file",
+        type=float,
+        default=8.0,
+        metavar="G",
+        help="of memory, then a file is skipped (default: 8)",
     )
     add("--check", action="store_true", help="only look, write nothing")
     add("--show-names", action="store_true", help="with --check: number -> path")

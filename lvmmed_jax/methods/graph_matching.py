@@ -55,6 +55,11 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
         view_key, noise_key = jax.random.split(key)
         pair, model_state = forward(params, model_state, batch, view_key)
         loss, measured = loss_of(params, pair, noise_key)
+        if "group" in batch:
+            size = config.matching.graph_size
+            measured["ambiguous_graphs"] = metrics.ambiguous_graphs(
+                batch["group"], size
+            )
         return loss, (model_state, measured)
 
     def evaluate(params, model_state, batch, key):

@@ -1,0 +1,80 @@
+"""Which records a batch holds, and in which of its graphs each of them is."""
+
+import functools
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from data_pipelines import balance
+
+
+class Order(NamedTuple):
+    """The endless order of all draws, batch by batch.
+
+    Attributes:
+      draws: what an epoch holds.
+      groups: int32 [n], equal for records that should not meet in a graph.
+      global_batch: draws a batch, B.
+      graph_size: consecutive rows of a batch that make a graph, N; None: no graphs.
+      seed: of the shuffles.
+    """
+
+    draws: balance.Draws
+    groups: np.ndarray
+    global_batch: int
+    graph_size: int | None
+    seed: int
+
+    def batch(self, number: int) -> list[tuple[int, int, int]]:
+        """(epoch, record, which time in this epoch) of the B rows of a batch."""
+        length = len(self.draws)
+        order = _shuffled(length, self.seed)
+        start = number * self.global_batch
+        found = []
+        for row in range(self.global_batch):
+            epoch, place = divmod(order[start + row], length)
+            record, copy = self.draws.epoch(epoch)
+            found.append((epoch, int(record[place]), int(copy[place])))
+        if self.graph_size is None:
+            return found
+        groups = self.groups[[record for _, record, _ in found]]
+        return [found[row] for row in apart(groups, self.graph_size)]
+
+
+@functools.lru_cache(maxsize=4)
+def _shuffled(length: int, seed: int) -> grain.MapDataset:
+    """Each epoch another exact shuffle; counts on through the epochs."""
+    numbers = grain.MapDataset.range(length)
+    numbers = numbers.map_with_index(lambda index, number: index)
+    return numbers.seed(seed).shuffle().repeat()
+
+
+def apart(groups: np.ndarray, graph_size: int) -> np.ndarray:
+    """Rows of a batch in an order that keeps equal groups out of one graph.
+
+    Records that come of one volume, or copies of one image, make the true matching of a
+    graph ambiguous. A group of at most as many records as there are graphs meets itself
+    in none. A batch in which none does stays as it is.
+
+    Args:
+      groups: int [B].
+      graph_size: N, which divides B.
+
+    Returns:
+      int64 [B], a permutation.
+    """
+    rows = np.arange(len(groups))
+    if not ambiguous(groups, graph_size).any():
+        return rows
+    num_graphs = len(groups) // graph_size
+    _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    # the largest groups first, each laid out over the graphs in turn
+    order = np.lexsort((rows, inverse, -counts[inverse]))
+    return order.reshape(graph_size, num_graphs).T.reshape(-1)
+
+
+def ambiguous(groups: np.ndarray, graph_size: int) -> np.ndarray:
+    """bool [G]: which graphs of a batch hold two records of one group."""
+    graphs = np.sort(groups.reshape(-1, graph_size), axis=1)
+    return (graphs[:, 1:] == graphs[:, :-1]).any(axis=1)

@@ -1,0 +1,60 @@
+"""What a run has read so far, on disk: a killed one goes on from its last entry."""
+
+import pathlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import msgpack
+
+_HEAD = struct.Struct("<QI")  # bytes of the entry, and their CRC-32
+
+
+class Journal:
+    """Entries that were appended one by one; a torn last one does not count.
+
+    The first entry says what the journal is of.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        """Opens the journal, or begins one, and cuts off what is torn.
+
+        Raises:
+          OSError: it cannot be read or written.
+        """
+        self._path = path
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        ends = [end for _, end in _entries(self._file)]
+        self.num_entries = len(ends)
+        self._file.truncate(ends[-1] if ends else 0)
+        self._file.seek(0, 2)
+
+    def append(self, value: Any) -> None:
+        """Writes an entry; it survives this process once this returns."""
+        data = msgpack.packb(value)
+        self._file.write(_HEAD.pack(len(data), zlib.crc32(data)) + data)
+        self._file.flush()
+        self.num_entries += 1
+
+    def __iter__(self) -> Iterator[Any]:
+        """All entries from the first on."""
+        with self._path.open("rb") as file:
+            for data, _ in _entries(file):
+                yield msgpack.unpackb(data)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _entries(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The whole entries from the file's beginning, each with where it ends."""
+    end = 0
+    while len(head := file.read(_HEAD.size)) == _HEAD.size:
+        size, check = _HEAD.unpack(head)
+        data = file.read(size)
+        if len(data) < size or zlib.crc32(data) != check:
+            return
+        end += _HEAD.size + size
+        yield data, end

@@ -1,0 +1,147 @@
+"""`leakage`: test images that are among the pre-training images; exit 1 if any is."""
+
+import argparse
+import collections
+import json
+import pathlib
+
+from lvmmed_jax import progress
+
+_EXAMPLE = """\
+examples:
+  lvmmed leakage my/test --against runs/shards
+  lvmmed leakage my/test --against runs/shards --show-names --json > leaks.json
+  lvmmed leakage my/test --names lvm-med-training-data      only by official lists
+
+Compares by content (equal and near), by keyed hashes of patient, study, volume and
+file, for which the salt must be that of the shards, and with --names by official lists
+of names. Reports the same image in two folders (two labels) too.
+"""
+_MOST_LINES = 40
+
+
+def main(argv: list[str]) -> int:
+    """Compares and prints.
+
+    Args:
+      argv: the arguments after `leakage`.
+
+    Returns:
+      The exit code: 1 where a test image was found.
+
+    Raises:
+      FileNotFoundError: TEST, the shards or the lists are not there.
+      ValueError: the salt is not that of the shards, or nothing could be read.
+    """
+    options = _parse(argv)
+    from data_pipelines import leakage, manifest, reading, salt, sources, workers
+
+    size, rows = 256, None
+    salt_key = salt.load(options.salt_file or salt.default_path())
+    if options.against:
+        made = manifest.read(options.against)
+        if made["salt_fingerprint"] != salt.fingerprint(salt_key):
+            raise ValueError(
+                f"{options.against}: made with another salt; name its file with "
+                "--salt-file"
+            )
+        size, rows = made["size"], manifest.read_index(options.against, made)
+    lists = leakage.read_lists(options.names) if options.names else {}
+    inputs = sources.expand_all(
+        options.test,
+        dataset=None,
+        modality=options.modality,
+        planes=["axial", "coronal", "sagittal"],
+        first=1,
+    )
+    total, outcomes = sum(len(entry.paths) for entry in inputs), []
+    num_workers = workers.usable_cores() if options.workers is None else options.workers
+    with progress.Progress("leakage", total=total, unit="files") as bar:
+        for group in workers.read_all(
+            inputs,
+            reading.Options(size, salt_key),
+            num_workers=num_workers,
+            limits=workers.Limits(),
+        ):
+            # the records themselves are not needed
+            outcomes += [
+                each._replace(
+                    pieces=[piece._replace(record=b"") for piece in each.pieces]
+                )
+                for each in group
+            ]
+            bar.update(len(outcomes))
+    if not any(outcome.pieces for outcome in outcomes):
+        raise ValueError(f"none of {total} test files could be read")
+    leaks = leakage.against_shards(outcomes, rows) if rows else []
+    leaks += leakage.against_lists(inputs, outcomes, lists, salt_key=salt_key)
+    pairs = leakage.two_folders(inputs, outcomes)
+    names = {int(each.file[1:].partition(" ")[0]): each.file for each in outcomes}
+    if options.show_names:
+        for entry in inputs:
+            for number, path in zip(entry.numbers, entry.paths, strict=True):
+                names[number] += f"  {path}"
+    _tell(options, outcomes, leaks, pairs, names)
+    return 1 if leaks or pairs else 0
+
+
+def _tell(options, outcomes, leaks, pairs, names) -> None:
+    unread = sum(not outcome.pieces for outcome in outcomes)
+    files = sorted({leak.file for leak in leaks})
+    if options.json:
+        answer = {
+            "files": len(outcomes),
+            "unread": unread,
+            "leaked": len(files),
+            "leaks": [
+                {"file": names[leak.file], "kind": leak.kind, "where": leak.where}
+                for leak in leaks
+            ],
+            "two_folders": [[names[one], names[other]] for one, other in pairs],
+        }
+        print(json.dumps(answer))
+        return
+    print(f"{len(files)} of {len(outcomes)} test files are among the pre-training data")
+    for kind, count in collections.Counter(leak.kind for leak in leaks).most_common():
+        print(f"  {count:6d}  by {kind}")
+    by_file = collections.defaultdict(list)
+    for leak in leaks:
+        by_file[leak.file].append(f"{leak.kind} {leak.where}")
+    for number in files[:_MOST_LINES]:
+        print(f"{names[number]}  {', '.join(by_file[number][:3])}")
+    if len(files) > _MOST_LINES:
+        print(f"and {len(files) - _MOST_LINES} more: see --json")
+    if pairs:
+        print(f"the same image in two folders (two labels?): {len(pairs)}")
+    for one, other in pairs[:_MOST_LINES]:
+        print(f"{names[one]}  and  {names[other]}")
+    if unread:
+        print(f"test files that could not be compared, without an image: {unread}")
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="lvmmed leakage",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("test", metavar="TEST", nargs="+", help="folder or file of test images")
+    add("--against", metavar="SHARDS", type=pathlib.Path, help="pre-training shards")
+    add(
+        "--names",
+        metavar="LISTS",
+        type=pathlib.Path,
+        help="a text file, or a folder of DATASET/file_list.txt: one file, case or "
+        "UID a line",
+    )
+    add("--modality", metavar="CODE", help="as given to prepare")
+    add("--salt-file", metavar="F", type=pathlib.Path, help="that of the shards")
+    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--show-names", action="store_true", help="print the test files' paths too")
+    add("--json", action="store_true", help="print the result as one JSON object")
+    options = parser.parse_args(argv)
+    if not (options.against or options.names):
+        parser.error("give --against SHARDS, or --names LISTS, or both")
+    return options

@@ -1,0 +1,1 @@
+"""What is in a folder of shards: read back, counted, and shown in one HTML page."""

@@ -1,0 +1,118 @@
+"""Readers in processes: in order, bounded, and none is left behind."""
+
+import functools
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from data_pipelines import reading, slices, sources, workers
+
+ROOT = pathlib.Path(__file__).parents[1]
+OPTIONS = reading.Options(64, bytes(32))
+
+
+def read(number, what):
+    """A reader that may do what broken files do."""
+    if what == "hang":
+        time.sleep(1000)
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "grow":
+        np.ones(2**40, np.uint8)
+    if what.startswith("tell "):
+        path = pathlib.Path(what.removeprefix("tell "))
+        path.with_suffix(".new").write_text(str(os.getpid()))
+        path.with_suffix(".new").rename(path)
+        time.sleep(1000)
+    if what == "late":
+        time.sleep(0.3)
+    pixels = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+    yield slices.Slice(pixels, "MR", None, None, "x", None, "8bit")
+
+
+def inputs(*whats):
+    return [
+        sources.Input(
+            (pathlib.Path("no such file"),),
+            "test",
+            functools.partial(read, number, what),
+            (number,),
+        )
+        for number, what in enumerate(whats, start=1)
+    ]
+
+
+def test_broken_files_end_nothing_and_the_order_stays():
+    whats = ["late", "", "hang", "", "die", "", "grow", ""]
+    limits = workers.Limits(seconds=2, gigabytes=8)
+    found = [
+        outcome
+        for group in workers.read_all(
+            inputs(*whats), OPTIONS, num_workers=2, limits=limits
+        )
+        for outcome in group
+    ]
+    assert [outcome.file[:5] for outcome in found] == [f"#000{n}" for n in range(1, 9)]
+    reasons = [next(iter(outcome.dropped), None) for outcome in found]
+    assert reasons == [
+        None,
+        None,
+        "not read within 2 s",
+        None,
+        "its reader died",
+        None,
+        "needs more memory than a file may take",
+        None,
+    ]
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path):
+    """Each reader tells its process, and hangs."""
+    whats = [f"tell {tmp_path / name}" for name in "ab"]
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "sys.path[:0] = ['.', 'tests']\n"
+        "import workers_test as test\n"
+        "from data_pipelines import workers\n"
+        "if __name__ == '__main__':\n"
+        f"    list(workers.read_all(test.inputs(*{whats!r}), test.OPTIONS,\n"
+        "        num_workers=2, limits=workers.Limits()))\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], cwd=ROOT)
+    try:
+        _wait_for(lambda: all((tmp_path / name).exists() for name in "ab"))
+    finally:
+        parent.kill()
+        parent.wait()
+    pids = [int((tmp_path / name).read_text()) for name in "ab"]
+    _wait_for(lambda: not any(map(_is_alive, pids)))
+
+
+def test_no_worker_is_needed():
+    found = list(
+        workers.read_all(
+            inputs("", ""), OPTIONS, num_workers=0, limits=workers.Limits()
+        )
+    )
+    assert [len(group[0].pieces) for group in found] == [1, 1]
+
+
+def _wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _is_alive(pid):
+    """A dead one whose new parent has not asked for it yet counts as dead."""
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return shown.stdout.strip()[:1] not in ("", "Z")
