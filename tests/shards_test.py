@@ -115,7 +115,7 @@ def test_duplicates_are_listed(pictures, tmp_path):
 def test_near_copies_are_dropped_on_demand(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    picture = PIL.Image.fromarray(skimage.data.human_mitosis()[:200, :200])
+    picture = PIL.Image.fromarray(skimage.data.retina()[500:700, 500:700])
     picture.save(folder / "a.png")
     picture.save(folder / "b.jpg", quality=80)
     assert write(folder, tmp_path / "all", size=96)["records"] == 2

@@ -4,6 +4,7 @@ import argparse
 import collections
 import json
 import pathlib
+import secrets
 
 from lvmmed_jax import progress
 
@@ -37,13 +38,19 @@ def main(argv: list[str]) -> int:
     from data_pipelines import leakage, manifest, reading, salt, sources, workers
 
     size, rows = 256, None
-    salt_key = salt.load(options.salt_file or salt.default_path())
+    salt_file = options.salt_file or salt.default_path()
+    if options.against and not salt_file.is_file():
+        raise FileNotFoundError(
+            f"{salt_file}: no salt there; name that of the shards with --salt-file"
+        )
+    # lists are compared in this process only: any salt will do
+    salt_key = salt.load(salt_file) if options.against else secrets.token_bytes(32)
     if options.against:
         made = manifest.read(options.against)
         if made["salt_fingerprint"] != salt.fingerprint(salt_key):
             raise ValueError(
-                f"{options.against}: made with another salt; name its file with "
-                "--salt-file"
+                f"{options.against}: made with another salt than {salt_file}; name "
+                "that of the shards with --salt-file"
             )
         size, rows = made["size"], manifest.read_index(options.against, made)
     lists = leakage.read_lists(options.names) if options.names else {}
