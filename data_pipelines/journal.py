@@ -39,7 +39,12 @@ class Journal:
 
     def __iter__(self) -> Iterator[Any]:
         """All entries from the first on."""
-        with self._path.open("rb") as file:
+        return self.entries_of(self._path)
+
+    @staticmethod
+    def entries_of(path: pathlib.Path) -> Iterator[Any]:
+        """The whole entries of a journal that nobody writes to."""
+        with path.open("rb") as file:
             for data, _ in _entries(file):
                 yield msgpack.unpackb(data)
 

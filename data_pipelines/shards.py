@@ -100,7 +100,7 @@ def write(
       ValueError: no file gave a record, or another job was begun in `out`.
       OSError: `out` cannot be written.
     """
-    with _write_errors(job.out):
+    with write_errors(job.out):
         job.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=job.out):
             pass  # a folder that cannot be written is told before hours of reading
@@ -108,12 +108,11 @@ def write(
     try:
         with contextlib.closing(_open(path, job)) as log:
             _read(job, log, num_workers, limits, progress)
-            made = _assemble(job, log)
+            made = assemble(job, lambda: outcomes_of(itertools.islice(log, 1, None)))
     except _NothingError:
         path.unlink()  # to go on would find nothing either
-        raise
-    finally:
         _clean(job)
+        raise
     path.unlink()
     return made
 
@@ -132,28 +131,50 @@ def _public_names(inputs) -> list[str]:
     return [names[number] for number in sorted(names)]
 
 
-def _open(path: pathlib.Path, job: Job) -> journal.Journal:
-    """The journal of this job, new or of an earlier run."""
-    header = {
+def header(job: Job) -> dict[str, Any]:
+    """What a job that goes on must have in common with the one that began; JSON."""
+    return {
         "settings": job.settings,
         "name": job.name,
         "salt": salt.fingerprint(job.salt_key),
         "intensity table": intensity.VERSION,
         "files": _state_of(job),
     }
-    with _write_errors(job.out):
+
+
+def check_header(
+    out: pathlib.Path, found: dict[str, Any], now: dict[str, Any], what: str
+) -> None:
+    """Refuses to go on with another job, saying what differs.
+
+    Args:
+      out: folder of the shards.
+      found, now: headers.
+      what: the file or folder there to delete.
+
+    Raises:
+      ValueError: they differ.
+    """
+    differing = [name for name, value in now.items() if found.get(name) != value]
+    if differing:
+        raise ValueError(
+            f"{out}: an unfinished prepare has other {', '.join(differing)}; "
+            f"repeat its command to go on, or delete {what} there to begin anew"
+        )
+
+
+def _open(path: pathlib.Path, job: Job) -> journal.Journal:
+    """The journal of this job, new or of an earlier run."""
+    with write_errors(job.out):
         log = journal.Journal(path)
         if not log.num_entries:
-            log.append(header)
+            log.append(header(job))
             return log
-    found = next(iter(log))
-    differing = [name for name, value in header.items() if found.get(name) != value]
-    if differing:
+    try:
+        check_header(job.out, next(iter(log)), header(job), JOURNAL)
+    except ValueError:
         log.close()
-        raise ValueError(
-            f"{job.out}: an unfinished prepare has other {', '.join(differing)}; "
-            f"repeat its command to go on, or delete {JOURNAL} there to begin anew"
-        )
+        raise
     return log
 
 
@@ -172,36 +193,59 @@ def _read(job: Job, log: journal.Journal, num_workers, limits, progress) -> None
     begun = log.num_entries - 1
     done = num_files(job.inputs[:begun])
     progress(done)
-    options = reading.Options(
-        size=job.settings["size"],
-        salt_key=job.salt_key,
-        skip_burned_in=job.settings.get("skip_burned_in", False),
-    )
     outcomes = workers.read_all(
-        job.inputs[begun:], options, num_workers=num_workers, limits=limits
+        job.inputs[begun:], options(job), num_workers=num_workers, limits=limits
     )
     with contextlib.closing(outcomes):
         for group in outcomes:
-            with _write_errors(job.out):
+            with write_errors(job.out):
                 log.append([reading.to_plain(outcome) for outcome in group])
             done += len(group)
             progress(done)
 
 
-def _outcomes(log: journal.Journal) -> Iterator[reading.Outcome]:
-    for group in itertools.islice(log, 1, None):
+def options(job: Job) -> reading.Options:
+    """How the inputs of a job are read."""
+    return reading.Options(
+        size=job.settings["size"],
+        salt_key=job.salt_key,
+        skip_burned_in=job.settings.get("skip_burned_in", False),
+    )
+
+
+def outcomes_of(entries: Iterable[Any]) -> Iterator[reading.Outcome]:
+    """The outcomes in entries of a journal, after its header."""
+    for group in entries:
         yield from map(reading.from_plain, group)
 
 
-def _assemble(job: Job, log: journal.Journal) -> dict[str, Any]:
-    """Deals the records of a whole journal to shards."""
+def assemble(
+    job: Job, all_outcomes: Callable[[], Iterator[reading.Outcome]]
+) -> dict[str, Any]:
+    """Deals the records of all outcomes to shards; returns the manifest.
+
+    Args:
+      job: see there.
+      all_outcomes: gives them, in the order of the inputs; called twice.
+
+    Raises:
+      ValueError: there is no record.
+      OSError: `job.out` cannot be written.
+    """
+    try:
+        return _assemble(job, all_outcomes)
+    finally:
+        _clean(job)
+
+
+def _assemble(job, all_outcomes) -> dict[str, Any]:
     before = manifest.read(job.out) if job.add else None
     known = copies.Copies(
         near=job.settings.get("deduplicate", False),
         before=manifest.read_index(job.out, before) if before else None,
     )
     outcomes, rows, is_new = [], [], []
-    for outcome in _outcomes(log):
+    for outcome in all_outcomes():
         outcome, kept = known.drop(outcome)
         number = copies.number_of(outcome)
         rows += [(number, outcome.source, piece) for piece in outcome.pieces]
@@ -220,12 +264,12 @@ def _assemble(job: Job, log: journal.Journal) -> dict[str, Any]:
         job.out / f"{job.name}-{number:05d}-of-{num_shards:05d}.array_record"
         for number in range(num_shards)
     ]
-    records = (piece.record for outcome in _outcomes(log) for piece in outcome.pieces)
+    records = (piece.record for outcome in all_outcomes() for piece in outcome.pieces)
     records = itertools.compress(records, is_new)
     _deal(records, [_part(path) for path in paths], job.out)
     dealt = [row for first in range(num_shards) for row in rows[first::num_shards]]
     rows_file = manifest.index_path(job.out, job.name)
-    with _write_errors(job.out):
+    with write_errors(job.out):
         made["sha256"] = {path.name: _sha256(_part(path)) for path in paths}
         made["bytes"] = {path.name: _part(path).stat().st_size for path in paths}
         _part(rows_file).write_bytes(index.encode(index.build(dealt)))
@@ -241,15 +285,15 @@ def _assemble(job: Job, log: journal.Journal) -> dict[str, Any]:
 def _deal(encoded: Iterable[bytes], parts: list[pathlib.Path], out) -> None:
     from array_record.python import array_record_module
 
-    with _write_errors(out):
+    with write_errors(out):
         writers = [
             array_record_module.ArrayRecordWriter(str(part), _OPTIONS) for part in parts
         ]
     for data, writer in zip(encoded, itertools.cycle(writers), strict=False):
-        with _write_errors(out):
+        with write_errors(out):
             writer.write(data)
     for writer in writers:
-        with _write_errors(out):
+        with write_errors(out):
             writer.close()
 
 
@@ -283,7 +327,7 @@ def _nothing(skipped) -> str:
 
 
 @contextlib.contextmanager
-def _write_errors(out: pathlib.Path):
+def write_errors(out: pathlib.Path) -> Iterator[None]:
     """One line for a full disk or a read-only folder (array-record: RuntimeError)."""
     try:
         yield

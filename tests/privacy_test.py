@@ -177,7 +177,7 @@ def test_shards_manifest_logs_and_errors(folder, tmp_path, capfd, num_workers):
 
 def test_an_unfinished_journal(folder, tmp_path, capfd, monkeypatch):
     """It holds records and keyed hashes, and may lie there for long."""
-    monkeypatch.setattr("data_pipelines.shards._assemble", _interrupt)
+    monkeypatch.setattr("data_pipelines.shards.assemble", _interrupt)
     out = tmp_path / "out"
     words = ["prepare", folder, "--out", out, "--workers", 0]
     _search(_run(capfd, words, 130), "interrupted")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import pathlib
 import re
+import shlex
 import signal
 import sys
 import time
@@ -82,15 +83,30 @@ def main(argv: list[str]) -> int:
     made = shards.prepared(job)
     done_before = made is not None
     if not done_before:
-        with _goes_on(options.out), _progress(inputs) as progress:
-            made = shards.write(
-                job,
-                num_workers=_num_workers(options),
-                limits=_limits(options),
-                progress=progress,
-            )
+        made = _write(job, options)
     _tell(made, options, already_prepared=done_before)
     return 0
+
+
+def _write(job, options):
+    from data_pipelines import shards
+
+    if options.beam is not None:
+        try:
+            from data_pipelines import beam
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "--beam needs Apache Beam: pip install -r requirements-beam.txt"
+            ) from error
+        words = shlex.split(options.beam)
+        return beam.write(job, limits=_limits(options), runner_options=words)
+    with _goes_on(options.out), _progress(job.inputs) as progress:
+        return shards.write(
+            job,
+            num_workers=_num_workers(options),
+            limits=_limits(options),
+            progress=progress,
+        )
 
 
 @contextlib.contextmanager
@@ -313,6 +329,11 @@ def _parser() -> argparse.ArgumentParser:
         default=8.0,
         metavar="G",
         help="of memory, then a file is skipped (default: 8)",
+    )
+    add(
+        "--beam",
+        metavar="OPTIONS",
+        help='read on Apache Beam: --beam="--runner=FlinkRunner ..."',
     )
     add("--check", action="store_true", help="only look, write nothing")
     add("--show-names", action="store_true", help="with --check: number -> path")
