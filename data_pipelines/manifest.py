@@ -2,9 +2,10 @@
 
 import collections
 import importlib.metadata
+import itertools
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_pipelines import index, intensity, reading
@@ -148,6 +149,24 @@ def index_path(shards: pathlib.Path, name: str) -> pathlib.Path:
     return shards / f"{name}.index.npz"
 
 
+def has_part(
+    found: dict[str, Any], *, files: Sequence[str], settings: dict[str, Any]
+) -> bool:
+    """Whether a part of a set was made from these files with these settings.
+
+    Args:
+      found: its manifest.
+      files: public names; the files' contents count, not their numbers.
+      settings: what the user asked for.
+    """
+    return any(
+        contents == _contents(files) and not _differences(part["settings"], settings)
+        for part, contents in zip(
+            found["parts"], _contents_of_parts(found), strict=True
+        )
+    )
+
+
 def check_same(
     found: dict[str, Any],
     shards: pathlib.Path,
@@ -164,22 +183,28 @@ def check_same(
       files: public names of the input files now, their numbers from 1.
       settings, salt_fingerprint: those of now.
     """
-    _refuse(found, shards, settings, salt_fingerprint)
-    contents = [file.partition(" ")[2] for file in files]
-    listed = sorted(entry["file"] for entry in found["taken"] + found["skipped"])
-    listed = [file.partition(" ")[2] for file in sorted(listed, key=_number)]
-    start, differing = 0, []
-    for part in found["parts"]:
-        differing = _differences(part["settings"], settings)
-        if listed[start : start + part["files"]] != contents:
-            differing.append("other files")
-        if not differing:
-            return
-        start += part["files"]
+    _refuse(found, shards, salt_fingerprint)
+    if has_part(found, files=files, settings=settings):
+        return
+    last = found["parts"][-1]["settings"]
+    differing = _differences(last, settings) or ["other files"]
     raise ValueError(
         f"{shards}: already holds shards made with {', '.join(differing)}; "
         "choose another --out, or --add to it"
     )
+
+
+def _contents(files: Iterable[str]) -> list[str]:
+    return [file.partition(" ")[2] for file in files]
+
+
+def _contents_of_parts(found) -> list[list[str]]:
+    """The content hashes of each part's files, in the order of their numbers."""
+    listed = sorted(
+        (entry["file"] for entry in found["taken"] + found["skipped"]), key=_number
+    )
+    rest = iter(_contents(listed))
+    return [list(itertools.islice(rest, part["files"])) for part in found["parts"]]
 
 
 def check_addition(
@@ -194,14 +219,14 @@ def check_addition(
     shared = {key: settings[key] for key in _TO_GO_WITH}
     first = found["parts"][0]["settings"]
     differing = _differences({key: first.get(key) for key in shared}, shared)
-    _refuse(found, shards, settings, salt_fingerprint, differing)
+    _refuse(found, shards, salt_fingerprint, differing)
     if name in (part["name"] for part in found["parts"]):
         raise ValueError(
             f"{shards}: already has a part {name!r}; name the added one with --dataset"
         )
 
 
-def _refuse(found, shards, settings, salt_fingerprint, differing=()) -> None:
+def _refuse(found, shards, salt_fingerprint, differing=()) -> None:
     """What no two parts of a set may differ in."""
     differing = list(differing)
     if found["salt_fingerprint"] != salt_fingerprint:

@@ -70,10 +70,12 @@ def prepared(job: Job) -> dict[str, Any] | None:
         "settings": job.settings,
         "salt_fingerprint": salt.fingerprint(job.salt_key),
     }
-    if job.add:
+    files = _public_names(job.inputs)
+    if job.add and not manifest.has_part(found, files=files, settings=job.settings):
         manifest.check_addition(found, job.out, name=job.name, **known)
         return None
-    manifest.check_same(found, job.out, files=_public_names(job.inputs), **known)
+    manifest.check_same(found, job.out, files=files, **known)
+    _forget(job)
     return found
 
 
@@ -115,6 +117,15 @@ def write(
         raise
     path.unlink()
     return made
+
+
+def _forget(job: Job) -> None:
+    """Deletes the journal that a finished job left when it was killed at the end."""
+    path = job.out / JOURNAL
+    if path.exists():
+        found = next(journal.Journal.entries_of(path), None)
+        if found is not None and found["name"] == job.name:
+            path.unlink()
 
 
 def num_files(inputs: Iterable[sources.Input]) -> int:

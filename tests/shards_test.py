@@ -10,7 +10,15 @@ import shard_jobs
 import skimage
 from array_record.python import array_record_module
 
-from data_pipelines import intensity, manifest, reading, records, shards, sources
+from data_pipelines import (
+    intensity,
+    journal,
+    manifest,
+    reading,
+    records,
+    shards,
+    sources,
+)
 
 SALT = bytes(range(32))
 
@@ -166,7 +174,13 @@ def test_a_source_is_added_to_a_finished_set(pictures, tmp_path):
     del before["manifest.json"]
     assert before.items() <= bytes_of(out).items()  # nothing else has changed
     assert set(both["sha256"]) > set(made["sha256"])
-    # either command says that it was done
+    # either command says that it was done, also where the journal is still there
+    path = out / "unfinished.journal"
+    log = journal.Journal(path)
+    log.append(shards.header(job(more, out, **added)))
+    log.close()
+    assert shards.prepared(job(more, out, **added | {"first": 63})) == both
+    assert not path.exists()
     assert shards.prepared(job(pictures, out)) == both
     assert shards.prepared(job(more, out, name="more", first=1)) == both
 
@@ -176,7 +190,7 @@ def test_a_source_is_added_to_a_finished_set(pictures, tmp_path):
     [
         ({"size": 64}, r"size 32, not 64.*choose another --out"),
         ({"salt_key": bytes(32)}, "another salt"),
-        ({"name": "test"}, "already has a part 'test'"),
+        ({"name": "test", "num_shards": 3}, "already has a part 'test'"),
     ],
 )
 def test_what_does_not_go_with_a_set_is_not_added(pictures, tmp_path, changed, text):
