@@ -127,6 +127,9 @@ def test_mistakes_are_one_line(arguments, text, capsys):
         ["packaged", "--out", "x", "--planes", "oblique"],
         ["packaged", "--out", "x", "--dataset", "a/b"],
         ["packaged", "--out", "x", "--show-names"],
+        ["packaged", "--check", "--add"],
+        ["packaged", "--out", "nowhere", "--add"],
+        ["packaged", "--out", "x", "--seconds-per-file", "0"],
         [".", "--out", "./x"],
     ],
 )

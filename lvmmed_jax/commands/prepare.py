@@ -240,7 +240,9 @@ def _check(options, parser) -> None:
         parser.error("--show-names goes with --check: names are only shown, not stored")
     if options.out is None and not options.check:
         parser.error("the following arguments are required: --out (or --check)")
-    if options.add and options.out and not (options.out / "manifest.json").is_file():
+    if options.add and options.out is None:
+        parser.error("--add goes with --out: the shards to add to")
+    if options.add and not (options.out / "manifest.json").is_file():
         parser.error(f"--add: {options.out} holds no shards to add to")
     if options.workers is not None and options.workers < 0:
         parser.error(f"--workers {options.workers}: at least 0")
