@@ -28,9 +28,7 @@ _VOLUMES = ("CT", "MR", "NM", "OPT", "PT")
 _JPEG_12_BIT = "1.2.840.10008.1.2.4.51"
 
 
-def read(
-    path: pathlib.Path, *, identity: str, modality: str | None
-) -> Iterator[slices.Slice]:
+def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
     """Yields the frames of a DICOM file, as a viewer shows them.
 
     Modality tables and slopes are applied (also those of single frames), MONOCHROME1
@@ -39,29 +37,27 @@ def read(
 
     Args:
       path: a DICOM file.
-      identity: stands for the patient where the header names no patient and no study.
-      modality: what the user says the image is, where the header does not say.
+      context: counts where the header does not say.
 
     Raises:
       slices.SkippedError: the file holds no image.
     """
     dataset = _parse(path)
-    found = slices.modality_of(dataset.get("Modality"), modality)
+    found = slices.modality_of(dataset.get("Modality"), context.modality)
     organ = slices.organ_of(dataset.get("BodyPartExamined"))
     frames, rule = _frames(dataset, found, organ)
     for index, frame in enumerate(frames):
-        yield _slice(dataset, index, frame, identity, found, rule)
+        yield _slice(dataset, index, frame, context, found, rule)
 
 
 def read_series(
-    paths: Sequence[pathlib.Path], *, identity: str, modality: str | None
+    paths: Sequence[pathlib.Path], context: slices.Context
 ) -> Iterator[slices.Slice | slices.Skipped]:
     """Yields the slices of a series in files of one grey frame each, in one scale.
 
     Args:
       paths: the files, as `series` groups them.
-      identity: stands for the patient where no header names a patient or a study.
-      modality: what the user says the images are, where the headers do not say.
+      context: counts where the headers do not say.
     """
     datasets, values = [], []
     for file, path in enumerate(paths):
@@ -75,7 +71,7 @@ def read_series(
     if not datasets:
         return
     _, first = datasets[0]
-    modality = slices.modality_of(first.get("Modality"), modality)
+    modality = slices.modality_of(first.get("Modality"), context.modality)
     rule = intensity.rule_for(
         modality=modality,
         organ=slices.organ_of(first.get("BodyPartExamined")),
@@ -84,7 +80,7 @@ def read_series(
     scaled = intensity.all_to_uint8(values, rule)
     for (file, dataset), frame in zip(datasets, scaled, strict=True):
         (frame,) = _shown(dataset, [frame])
-        piece = _slice(dataset, 0, frame, identity, modality, rule.name)
+        piece = _slice(dataset, 0, frame, context, modality, rule.name)
         yield piece._replace(file=file)
 
 
@@ -133,13 +129,13 @@ def _series_to_scale(path) -> str | None:
     return None
 
 
-def _slice(dataset, index, frame, identity, modality, rule) -> slices.Slice:
+def _slice(dataset, index, frame, context, modality, rule) -> slices.Slice:
     return slices.Slice(
         pixels=slices.grey_where_equal(frame),
         modality=modality,
         organ=slices.organ_of(dataset.get("BodyPartExamined")),
         spacing=dicom_header.spacing(dataset, index),
-        identity=dicom_header.identity(dataset, identity),
+        identity=dicom_header.identity(dataset, context.identity),
         index=dicom_header.slice_index(dataset, index),
         intensity_rule=rule,
         identities=dicom_header.identities(dataset),

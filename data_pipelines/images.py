@@ -15,20 +15,17 @@ _CONVERSIONS = {
 }
 
 
-def read(
-    path: pathlib.Path, *, identity: str, modality: str | None
-) -> Iterator[slices.Slice]:
+def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
     """Yields the pages of an image file.
 
     8-bit pages stay as they are; pages of more bits are scaled together.
 
     Args:
       path: a PNG, JPEG or TIFF file.
-      identity: what the file must not be split from, in clear.
-      modality: what the user says the image is, one of `slices.MODALITIES`, or None.
+      context: these files say nothing of it themselves.
     """
     pages = pixels(path)
-    modality = slices.modality_of(modality, None)
+    modality = slices.modality_of(context.modality, None)
     name = intensity.UNTOUCHED
     if any(page.dtype != np.uint8 for page in pages):
         rule = intensity.rule_for(modality=modality, organ=None, hounsfield=False)
@@ -39,7 +36,7 @@ def read(
             modality=modality,
             organ=None,
             spacing=None,
-            identity=identity,
+            identity=context.identity,
             index=index if len(pages) > 1 else None,
             intensity_rule=name,
         )

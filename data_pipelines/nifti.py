@@ -1,7 +1,7 @@
 """Reads NIfTI volumes; slices them along the anatomical planes."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,32 +11,27 @@ from data_pipelines import intensity, slices
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
-def read(
-    path: pathlib.Path, *, identity: str, modality: str | None, planes: Sequence[str]
-) -> Iterator[slices.Slice]:
+def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
     """Yields every slice of a file in the planes asked for.
 
     Args:
       path: a .nii or .nii.gz file with three or four axes; of four, each volume is
         scaled for itself.
-      identity: what the volume must not be split from, in clear.
-      modality: what the user says the volume is (NIfTI does not), or None. CT counts
-        as Hounsfield units.
-      planes: some of PLANES.
+      context: NIfTI does not say its modality; CT counts as Hounsfield units.
     """
     values, spacing = load(path)
-    modality = slices.modality_of(modality, None)
+    modality = slices.modality_of(context.modality, None)
     rule = intensity.rule_for(modality=modality, organ=None, hounsfield=True)
     for volume in np.moveaxis(values, -1, 0) if values.ndim == 4 else [values]:
         scaled = intensity.to_uint8(volume, rule)
-        for plane in planes:
+        for plane in context.planes:
             for index in range(scaled.shape[PLANES[plane]]):
                 yield slices.Slice(
                     pixels=cut(scaled, plane, index),
                     modality=modality,
                     organ=None,
                     spacing=spacing_of(spacing, plane),
-                    identity=identity,
+                    identity=context.identity,
                     index=index,
                     intensity_rule=rule.name,
                 )

@@ -97,7 +97,7 @@ def _read_mni() -> Iterator[slices.Slice]:
 
 
 def _read_dicom(path) -> Iterator[slices.Slice]:
-    for piece in dicom.read(path, identity=f"packaged {path.name}", modality=None):
+    for piece in dicom.read(path, slices.Context(f"packaged {path.name}")):
         if piece.modality == "OT":
             raise slices.SkippedError("a test pattern: its modality is OT or absent")
         yield piece

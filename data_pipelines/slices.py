@@ -43,6 +43,25 @@ PELVIS PROSTATE RETINA SHOULDER SKIN SKULL SPINE SPLEEN TSPINE UTERUS WHOLEBODY 
 ORGANS = frozenset(_ORGANS.split())
 
 
+class Context(NamedTuple):
+    """What a reader is told of a file that the file may not say itself.
+
+    Attributes:
+      identity: stands for the patient, study or volume where no header names one; in
+        clear, see `Slice`.
+      modality: one of MODALITIES, or None.
+      planes: the planes that volumes are cut along, see `nifti.PLANES`.
+      tile_microns: side of the tiles that whole slides are cut into, in micrometres.
+      size: longest side of a stored image in pixels: no more detail is needed.
+    """
+
+    identity: str = ""
+    modality: str | None = None
+    planes: tuple[str, ...] = ("axial",)
+    tile_microns: float = 128.0
+    size: int = 256
+
+
 class Slice(NamedTuple):
     """One 2-D image with what a record keeps of its metadata, and its identity.
 

@@ -41,16 +41,13 @@ def expand_all(
     names: Sequence[str],
     *,
     dataset: str | None,
-    modality: str | None,
-    planes: Sequence[str],
+    context: slices.Context,
     first: int,
 ) -> list[Input]:
     """The inputs of several sources, see `expand`, numbered on from `first`."""
     inputs: list[Input] = []
     for name in names:
-        inputs += expand(
-            name, dataset=dataset, modality=modality, planes=planes, first=first
-        )
+        inputs += expand(name, dataset=dataset, context=context, first=first)
         first = 1 + max(max(entry.numbers) for entry in inputs)
     return inputs
 
@@ -59,8 +56,7 @@ def expand(
     source: str,
     *,
     dataset: str | None,
-    modality: str | None,
-    planes: Sequence[str],
+    context: slices.Context,
     first: int,
 ) -> list[Input]:
     """The files of a folder, one file, or a packaged set, in sorted order.
@@ -71,17 +67,16 @@ def expand(
     Args:
       source: a path, "packaged", or "packaged:NAME".
       dataset: name that the records carry; None takes "local" or "packaged:NAME".
-      modality: what the user says of files that do not say it themselves, or None.
-      planes: the planes that volumes are cut along, see `nifti.PLANES`.
+      context: what the user says of the files; each gets an identity of its own.
       first: number of the first file.
 
     Raises:
       ValueError: there is no such modality or packaged set, or no image in the folder.
       FileNotFoundError: there is no such path.
     """
-    if modality is not None and modality not in slices.MODALITIES:
+    if context.modality not in (None, *slices.MODALITIES):
         known = ", ".join(slices.MODALITIES)
-        raise ValueError(f"modality {modality!r}: DICOM has {known}")
+        raise ValueError(f"modality {context.modality!r}: DICOM has {known}")
     if source.split(":")[0] == PACKAGED:
         return _packaged(source, dataset, first)
     root = pathlib.Path(source)
@@ -105,6 +100,7 @@ def expand(
         if path in taken:
             continue
         identity = f"{folder}/{path.relative_to(root).as_posix()}"
+        context = context._replace(identity=identity)
         together = series.get(path, (path,))
         taken.update(together)
         if _is_label(path, root):
@@ -112,14 +108,9 @@ def expand(
         elif kind is None:
             read = functools.partial(_skip, "not an image format")
         elif len(together) > 1:
-            read = functools.partial(
-                dicom.read_series, together, identity=identity, modality=modality
-            )
+            read = functools.partial(dicom.read_series, together, context)
         else:
-            settings = {"planes": planes} if kind == "NIfTI" else {}
-            read = functools.partial(
-                _READERS[kind], path, identity=identity, modality=modality, **settings
-            )
+            read = functools.partial(_READERS[kind], path, context)
         inputs.append(
             Input(together, name, read, tuple(numbers[each] for each in together))
         )

@@ -8,7 +8,7 @@ import pytest
 import shard_jobs
 
 import data_pipelines
-from data_pipelines import shards, sources, workers
+from data_pipelines import shards, slices, sources, workers
 from lvmmed_jax import command_line
 
 OPTIONS = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
@@ -34,7 +34,7 @@ def job(tmp_path):
     (folder / "99.png").write_bytes((folder / "7.png").read_bytes())
     (folder / "98.png").write_bytes(b"\x89PNG broken")
     inputs = sources.expand(
-        str(folder), dataset=None, modality="US", planes=["axial"], first=1
+        str(folder), dataset=None, context=slices.Context(modality="US"), first=1
     )
     settings = {"size": 32, "num_shards": 2, "deduplicate": True}
     return shards.Job(inputs, tmp_path / "here", "local", settings, bytes(32))

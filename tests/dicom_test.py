@@ -13,7 +13,7 @@ SCREEN = RAMP.astype(np.uint8)
 
 
 def read(path, modality=None):
-    return list(dicom.read(path, identity="the file", modality=modality))
+    return list(dicom.read(path, slices.Context("the file", modality)))
 
 
 def test_rescaled_ct_is_windowed_in_hounsfield_units(tmp_path):

@@ -5,13 +5,13 @@ import PIL.Image
 import pytest
 import tifffile
 
-from data_pipelines import images
+from data_pipelines import images, slices
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
 
 
 def read(path, modality=None):
-    return list(images.read(path, identity="one", modality=modality))
+    return list(images.read(path, slices.Context("one", modality)))
 
 
 def test_grey_png_is_untouched(tmp_path):

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import shard_jobs
 
-from data_pipelines import dealing, mixture, shards, sources
+from data_pipelines import dealing, mixture, shards, slices, sources
 
 NUM_RECORDS = 36
 
@@ -18,7 +18,10 @@ def prepare(folder, pictures):
     for index, pixels in enumerate(pictures):
         PIL.Image.fromarray(pixels).save(folder / "pictures" / f"{index}.png")
     inputs = sources.expand(
-        str(folder / "pictures"), dataset=None, modality="GM", planes=["axial"], first=1
+        str(folder / "pictures"),
+        dataset=None,
+        context=slices.Context(modality="GM"),
+        first=1,
     )
     job = shards.Job(
         inputs=inputs,

@@ -16,7 +16,7 @@ def save(path, volume, affine=None):
 
 
 def read(path, modality=None, planes=ALL):
-    return list(nifti.read(path, identity="v", modality=modality, planes=planes))
+    return list(nifti.read(path, slices.Context("v", modality, tuple(planes))))
 
 
 @pytest.fixture

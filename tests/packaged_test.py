@@ -40,9 +40,7 @@ def test_brain_slices_are_many_and_one_group():
 
 @pytest.mark.slow
 def test_all_of_them_make_a_mixture_of_six_modalities(tmp_path):
-    inputs = sources.expand(
-        "packaged", dataset=None, modality=None, planes=["axial"], first=1
-    )
+    inputs = sources.expand("packaged", dataset=None, context=slices.Context(), first=1)
     job = shards.Job(
         inputs=inputs,
         out=tmp_path / "out",

@@ -17,6 +17,7 @@ from data_pipelines import (
     reading,
     records,
     shards,
+    slices,
     sources,
 )
 
@@ -41,7 +42,7 @@ def settings(**changed):
 
 def job(folder, out, *, salt_key=SALT, name="test", add=False, first=1, **changed):
     inputs = sources.expand(
-        str(folder), dataset=name, modality="US", planes=["axial"], first=first
+        str(folder), dataset=name, context=slices.Context(modality="US"), first=first
     )
     return shards.Job(inputs, out, name, settings(**changed), salt_key, add)
 

@@ -11,7 +11,8 @@ from data_pipelines import slices, sources
 
 
 def expand(source, **settings):
-    defaults = {"dataset": None, "modality": None, "planes": ["axial"], "first": 1}
+    context = slices.Context(modality=settings.pop("modality", None))
+    defaults = {"dataset": None, "context": context, "first": 1}
     return sources.expand(str(source), **defaults | settings)
 
 
@@ -77,8 +78,7 @@ def test_inputs_of_several_sources_are_numbered_on(folder):
     inputs = sources.expand_all(
         [str(folder / "images"), str(folder / "images" / "9.PNG")],
         dataset=None,
-        modality=None,
-        planes=["axial"],
+        context=slices.Context(),
         first=1,
     )
     assert [entry.numbers for entry in inputs] == [(1,), (2,), (3,)]

@@ -35,7 +35,15 @@ def main(argv: list[str]) -> int:
       ValueError: the salt is not that of the shards, or nothing could be read.
     """
     options = _parse(argv)
-    from data_pipelines import leakage, manifest, reading, salt, sources, workers
+    from data_pipelines import (
+        leakage,
+        manifest,
+        reading,
+        salt,
+        slices,
+        sources,
+        workers,
+    )
 
     size, rows = 256, None
     salt_file = options.salt_file or salt.default_path()
@@ -57,8 +65,11 @@ def main(argv: list[str]) -> int:
     inputs = sources.expand_all(
         options.test,
         dataset=None,
-        modality=options.modality,
-        planes=["axial", "coronal", "sagittal"],
+        context=slices.Context(
+            modality=options.modality,
+            planes=("axial", "coronal", "sagittal"),
+            size=size,
+        ),
         first=1,
     )
     total, outcomes = sum(len(entry.paths) for entry in inputs), []

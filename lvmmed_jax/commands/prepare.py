@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     _check(options, parser)
     # after the options, so that --help does not wait for NumPy and Pillow
-    from data_pipelines import manifest, salt, shards, sources
+    from data_pipelines import manifest, salt, shards, slices, sources
 
     already = 0
     if options.add:
@@ -57,8 +57,9 @@ def main(argv: list[str]) -> int:
     inputs = sources.expand_all(
         options.sources,
         dataset=options.dataset,
-        modality=options.modality,
-        planes=options.planes,
+        context=slices.Context(
+            modality=options.modality, planes=tuple(options.planes), size=options.size
+        ),
         first=already + 1,
     )
     settings = {
