@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import images, mni, nifti, quiet, reading, slices, sources
+from data_pipelines import images, mni, names, nifti, quiet, reading, slices
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side
@@ -197,11 +197,11 @@ def _brain() -> Labelled:
         for part in ("training", "test")
     ]
     pieces = [*parts[0], *parts[1]]
-    names = tuple(sorted(nifti.PLANES))
+    planes = tuple(sorted(nifti.PLANES))
     return Labelled(
         images=[piece.cut(brain) for piece in pieces],
-        labels=np.array([names.index(piece.plane) for piece in pieces]),
-        class_names=names,
+        labels=np.array([planes.index(piece.plane) for piece in pieces]),
+        class_names=planes,
         masks=[piece.cut(tissues) for piece in pieces],
         mask_names=mni.TISSUES,
         is_test=np.arange(len(pieces)) >= len(parts[0]),
@@ -215,7 +215,7 @@ def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
     ]
     if not found:
         raise ValueError(f"{folder}: no image ({' '.join(_EXTENSIONS)})")
-    return sorted(found, key=lambda path: sources.natural(path.name))
+    return sorted(found, key=lambda path: names.natural(path.name))
 
 
 def _read(path: pathlib.Path, number: int) -> np.ndarray:
@@ -256,9 +256,9 @@ def _numbered_masks(masks, folder) -> tuple[list[np.ndarray], tuple[str, ...]]:
             f"{folder}: {len(values)} values in 8-bit masks; at most {_MAX_CLASSES} "
             "classes; instances are stored in 16 bits"
         )
-    names = ["foreground"] if len(values) == 1 else [str(value) for value in values]
+    texts = ["foreground"] if len(values) == 1 else [str(value) for value in values]
     numbered = [np.searchsorted([0, *values], mask).astype(np.int32) for mask in masks]
-    return numbered, ("background", *names)
+    return numbered, ("background", *texts)
 
 
 def _split(

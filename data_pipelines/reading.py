@@ -3,17 +3,11 @@
 import collections
 import hashlib
 import pathlib
-import re
 from typing import Any, NamedTuple
 
-from data_pipelines import duplicates, quiet, records, salt, slices, sources
+from data_pipelines import duplicates, names, quiet, records, salt, slices, sources
 
 _NO_CONTENT = "-" * 12
-# names that many files have, of many patients: IM-0001, slice_12, 0042
-_COMMON_NAME = re.compile(
-    r"(i|s|im|img|images?|slice|scan|frame|file|page|pic|case|dicom)?[-_. ]*\d{0,6}",
-    re.ASCII,
-)
 
 
 class Options(NamedTuple):
@@ -95,8 +89,8 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                 if reason:
                     dropped[item.file][reason] += 1
                     continue
-                names = base_name(entry.paths[item.file])
-                item = item._replace(identities=(*item.identities, *names))
+                named = base_name(entry.paths[item.file])
+                item = item._replace(identities=(*item.identities, *named))
                 found[item.file].append(_piece(item, entry.source, options))
                 flags[item.file].update(item.flags)
         except Exception as error:
@@ -127,6 +121,8 @@ def failed(entry: sources.Input, reason: str) -> list[Outcome]:
 def public_name(number: int, path: pathlib.Path) -> str:
     """How logs and manifests call a file: its number and the hash of its content."""
     try:
+        if not path.is_file():  # to open a pipe may wait for ever
+            return f"#{number:04d} {_NO_CONTENT}"
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError:
@@ -136,8 +132,8 @@ def public_name(number: int, path: pathlib.Path) -> str:
 
 def base_name(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
     """("name", the file's name without endings), or nothing where it tells nothing."""
-    name = path.name.lower().partition(".")[0]
-    return () if _COMMON_NAME.fullmatch(name) else (("name", name),)
+    name = names.stem(path.name)
+    return () if names.is_common(name) else (("name", name),)
 
 
 def to_plain(outcome: Outcome) -> list[Any]:

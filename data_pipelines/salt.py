@@ -43,7 +43,9 @@ def load(path: pathlib.Path) -> bytes:
 
 def keyed_hash(salt: bytes, identity: str) -> str:
     """32 hex digits of HMAC-SHA256: equal for equal identities, readable by nobody."""
-    return hmac.new(salt, identity.encode(), hashlib.sha256).hexdigest()[:32]
+    # a file name need not be UTF-8
+    data = identity.encode("utf-8", "surrogateescape")
+    return hmac.new(salt, data, hashlib.sha256).hexdigest()[:32]
 
 
 def fingerprint(salt: bytes) -> str:

@@ -1,12 +1,13 @@
 """What the user names, as a sorted list of input files, each with its reader."""
 
 import functools
+import os
 import pathlib
-import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import dicom, images, nifti, packaged, slices
+from data_pipelines import dicom, images, names, nifti, packaged, slices
 
 PACKAGED = "packaged"
 EXTENSIONS = {
@@ -29,16 +30,30 @@ class Input(NamedTuple):
         `slices.SkippedError`, or whatever a library raises on a broken file. Can be
         sent to another process.
       numbers: of the files among all that are read, from 1.
+      read_some: of a series, reads some of its files as `read` reads all.
     """
 
     paths: tuple[pathlib.Path, ...]
     source: str
     read: Callable[[], Iterator[slices.Slice | slices.Skipped]]
     numbers: tuple[int, ...]
+    read_some: (
+        Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]
+        | None
+    ) = None
+
+    def only(self, places: Sequence[int]) -> "Input":
+        """The input without the other files of its series."""
+        paths = tuple(self.paths[place] for place in places)
+        return self._replace(
+            paths=paths,
+            read=functools.partial(self.read_some, paths),
+            numbers=tuple(self.numbers[place] for place in places),
+        )
 
 
 def expand_all(
-    names: Sequence[str],
+    given: Sequence[str],
     *,
     dataset: str | None,
     context: slices.Context,
@@ -46,7 +61,7 @@ def expand_all(
 ) -> list[Input]:
     """The inputs of several sources, see `expand`, numbered on from `first`."""
     inputs: list[Input] = []
-    for name in names:
+    for name in given:
         inputs += expand(name, dataset=dataset, context=context, first=first)
         first = 1 + max(max(entry.numbers) for entry in inputs)
     return inputs
@@ -82,8 +97,9 @@ def expand(
     root = pathlib.Path(source)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
-    paths = sorted(_files(root), key=lambda path: natural(path.as_posix()))
-    formats = {path: _format(path) for path in paths}
+    paths = sorted(_files(root), key=lambda path: names.natural(path.as_posix()))
+    oddities = {path: _oddity(path) for path in paths}
+    formats = {path: None if oddities[path] else _format(path) for path in paths}
     if not any(formats.values()):
         known = ", ".join(
             f"{name} ({' '.join(endings)})" for name, endings in EXTENSIONS.items()
@@ -103,16 +119,20 @@ def expand(
         context = context._replace(identity=identity)
         together = series.get(path, (path,))
         taken.update(together)
-        if _is_label(path, root):
+        if oddities[path]:
+            read = functools.partial(_skip, oddities[path])
+        elif _is_label(path, root):
             read = functools.partial(_skip, "a label of the images beside it")
         elif kind is None:
             read = functools.partial(_skip, "not an image format")
         elif len(together) > 1:
-            read = functools.partial(dicom.read_series, together, context)
+            read_some = functools.partial(dicom.read_series, context=context)
+            read = functools.partial(read_some, together)
         else:
             read = functools.partial(_READERS[kind], path, context)
+        own = tuple(numbers[each] for each in together)
         inputs.append(
-            Input(together, name, read, tuple(numbers[each] for each in together))
+            Input(together, name, read, own, read_some if len(own) > 1 else None)
         )
     return inputs
 
@@ -134,18 +154,32 @@ def _packaged(source, dataset, first):
 
 
 def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All files below a folder; links to folders are not followed."""
-    if root.is_file():
-        return iter([root])
-    return (path for path in root.rglob("*") if path.is_file())
+    """All below a folder but folders, and those that cannot be listed.
+
+    Links to folders are not followed.
+    """
+    if not root.is_dir():
+        yield root
+        return
+    closed: list[str] = []
+    for folder, _, files in os.walk(
+        root, onerror=lambda error: closed.append(error.filename)
+    ):
+        yield from (pathlib.Path(folder, name) for name in files)
+    yield from map(pathlib.Path, closed)
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sorts slice_2 before slice_10."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part)
-        for part in re.split(r"(\d+)", text)
-    ]
+def _oddity(path: pathlib.Path) -> str | None:
+    """Why a path cannot be read, whatever its format; or None."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a broken link, or not to be read by this user"
+    if stat.S_ISDIR(mode):
+        return "a folder that this user may not list"
+    if not stat.S_ISREG(mode):
+        return "not a file: a pipe, a socket or a device"
+    return None if os.access(path, os.R_OK) else "not to be read by this user"
 
 
 def _format(path: pathlib.Path) -> str | None:

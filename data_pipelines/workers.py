@@ -4,11 +4,13 @@ import collections
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
+import ctypes
 import functools
 import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,7 @@ from typing import NamedTuple
 from data_pipelines import reading, sources
 
 _AHEAD = 4  # inputs a worker that wait to be read, or to be taken
+_PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that comes when the parent ends
 
 
 class Limits(NamedTuple):
@@ -69,28 +72,61 @@ def read_all(
         waiting: collections.deque = collections.deque()
         read = functools.partial(reading.read, options=options)
         rest = iter(inputs)
+
+        def start(entry):
+            seconds = limits.seconds * len(entry.paths)
+            return pool.schedule(read, [entry], timeout=seconds)
+
         while True:
             free = _AHEAD * num_workers - len(waiting)
-            for entry in itertools.islice(rest, free):
-                seconds = limits.seconds * len(entry.paths)
-                waiting.append((entry, pool.schedule(read, [entry], timeout=seconds)))
+            waiting.extend(
+                (entry, start(entry)) for entry in itertools.islice(rest, free)
+            )
             if not waiting:
                 break
             entry, future = waiting.popleft()
-            try:
-                yield future.result()
-            except concurrent.futures.TimeoutError:
-                yield reading.failed(entry, f"not read within {limits.seconds:g} s")
-            except pebble.ProcessExpired:
-                yield reading.failed(entry, "its reader died")
-            except concurrent.futures.process.BrokenProcessPool as error:
-                raise OSError(
-                    "the processes that read files end at once; see whether "
-                    "--workers 0 works"
-                ) from error
+            outcomes, is_read = _taken(entry, future, limits)
+            if not is_read and len(entry.paths) > 1:
+                outcomes = _without_culprits(entry, start, limits)
+            yield outcomes
     finally:
         pool.stop()
         pool.join()
+
+
+def _taken(entry, future, limits) -> tuple[list[reading.Outcome], bool]:
+    """What became of an input, and whether it was read to the end."""
+    import pebble
+
+    try:
+        return future.result(), True
+    except concurrent.futures.TimeoutError:
+        return reading.failed(entry, f"not read within {limits.seconds:g} s"), False
+    except pebble.ProcessExpired:
+        return reading.failed(entry, "its reader died"), False
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise OSError(
+            "the processes that read files end at once; see whether --workers 0 works"
+        ) from error
+
+
+def _without_culprits(entry, start, limits) -> list[reading.Outcome]:
+    """A series that could not be read together: each file alone says whether it can.
+
+    The others are read together once more, since they share a scale.
+    """
+    alone = [entry.only([place]) for place in range(len(entry.paths))]
+    futures = [start(each) for each in alone]
+    found, good = {}, []
+    for place, (each, future) in enumerate(zip(alone, futures, strict=True)):
+        (found[place],), _ = _taken(each, future, limits)
+        if found[place].pieces:
+            good.append(place)
+    if good:
+        rest = entry.only(good)
+        outcomes, _ = _taken(rest, start(rest), limits)
+        found.update(zip(good, outcomes, strict=True))
+    return [found[place] for place in range(len(entry.paths))]
 
 
 def _begin(gigabytes: float, parent: int) -> None:
@@ -101,6 +137,8 @@ def _begin(gigabytes: float, parent: int) -> None:
 
         limit = int(gigabytes * 2**30)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if sys.platform == "linux":  # a decoder that loops may hold the lock of Python
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
 
 

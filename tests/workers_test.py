@@ -1,5 +1,6 @@
 """Readers in processes: in order, bounded, and none is left behind."""
 
+import ctypes
 import functools
 import os
 import pathlib
@@ -18,6 +19,9 @@ OPTIONS = reading.Options(64, bytes(32))
 
 def read(number, what):
     """A reader that may do what broken files do."""
+    if what.startswith("lock "):  # as a decoder in C that loops: no other thread runs
+        write_pid(what.removeprefix("lock "))
+        ctypes.PyDLL(None).sleep(1000)
     if what == "hang":
         time.sleep(1000)
     if what == "die":
@@ -25,14 +29,25 @@ def read(number, what):
     if what == "grow":
         np.ones(2**40, np.uint8)
     if what.startswith("tell "):
-        path = pathlib.Path(what.removeprefix("tell "))
-        path.with_suffix(".new").write_text(str(os.getpid()))
-        path.with_suffix(".new").rename(path)
+        write_pid(what.removeprefix("tell "))
         time.sleep(1000)
     if what == "late":
         time.sleep(0.3)
     pixels = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
     yield slices.Slice(pixels, "MR", None, None, "x", None, "8bit")
+
+
+def write_pid(name):
+    path = pathlib.Path(name)
+    path.with_suffix(".new").write_text(str(os.getpid()))
+    path.with_suffix(".new").rename(path)
+
+
+def read_series(paths):
+    """Files that are named after what they do."""
+    for file, path in enumerate(paths):
+        for piece in read(file + 100 * len(paths), path.name):
+            yield piece._replace(file=file)
 
 
 def inputs(*whats):
@@ -71,9 +86,28 @@ def test_broken_files_end_nothing_and_the_order_stays():
     ]
 
 
+def test_a_file_that_kills_its_reader_does_not_cost_the_series():
+    paths = tuple(map(pathlib.Path, ["a", "die", "b", "grow", "c"]))
+    entry = sources.Input(
+        paths,
+        "test",
+        functools.partial(read_series, paths),
+        (1, 2, 3, 4, 5),
+        read_some=read_series,
+    )
+    limits = workers.Limits(seconds=10, gigabytes=8)
+    ((*found,),) = workers.read_all([entry], OPTIONS, num_workers=2, limits=limits)
+    assert [len(outcome.pieces) for outcome in found] == [1, 0, 1, 0, 1]
+    assert found[1].dropped == {"its reader died": 1}
+    assert "more memory" in next(iter(found[3].dropped))
+    # those left were read together: `read_series` knows of how many
+    together = reading.read(entry.only([0, 2, 4]), OPTIONS)
+    assert found[4].pieces == together[2].pieces
+
+
 def test_no_worker_outlives_a_killed_parent(tmp_path):
     """Each reader tells its process, and hangs."""
-    whats = [f"tell {tmp_path / name}" for name in "ab"]
+    whats = [f"tell {tmp_path / 'a'}", f"lock {tmp_path / 'b'}"]
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
