@@ -1,6 +1,7 @@
 """How often an epoch holds each record, and copies that differ from their original."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import PIL.Image
@@ -49,10 +50,15 @@ class Draws:
     place: np.ndarray
     num_turns: np.ndarray
     num_places: np.ndarray
+    _cache: dict[int, tuple[np.ndarray, np.ndarray]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
-    def __len__(self) -> int:
+    @functools.cached_property
+    def num_draws(self) -> int:
         """E, the draws of an epoch: the same number in each."""
-        return len(self.epoch(0)[0])
+        # each of those that take turns is one of num_places
+        return round(self.whole.sum() + (self.num_turns / self.num_places).sum())
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The draws of an epoch.
@@ -64,17 +70,16 @@ class Draws:
           int64 [E] record numbers, in rising order, and int64 [E] 0 for the first time
           that a record comes in it, 1 for its first copy, and so on.
         """
-        cache = self.__dict__.setdefault("_cache", {})
-        found = cache.get(number)
+        known = self._cache  # never changed, only replaced: several threads ask
+        found = known.get(number)
         if found is None:
             turn = (self.place - number * self.num_turns) % self.num_places
             times = self.whole + (turn < self.num_turns)
             record = np.repeat(np.arange(len(times)), times)
             first = np.repeat(np.cumsum(times) - times, times)
             found = record, np.arange(len(record)) - first
-            for old in [each for each in cache if abs(each - number) > 1]:
-                cache.pop(old, None)
-            cache[number] = found
+            near = {each: known[each] for each in known if abs(each - number) <= 1}
+            self._cache = {**near, number: found}
         return found
 
 
@@ -121,6 +126,7 @@ def draws(
     place = np.empty(len(stratum), np.int64)
     place[order] = np.arange(len(stratum)) - (np.cumsum(sizes) - sizes)[stratum[order]]
     num_turns = np.rint((repeats - whole) * sizes[stratum]).astype(np.int64)
+    num_turns = np.maximum(num_turns, whole == 0)  # a small weight is not none
     return Draws(whole, place, num_turns, sizes[stratum])
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import pathlib
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,8 +19,6 @@ from apache_beam.options import pipeline_options
 
 from data_pipelines import journal, reading, shards, sources, workers
 
-FOLDER = "unfinished.beam"
-_HEADER = "job.json"
 _INPUTS = 64  # of a bundle
 
 
@@ -39,13 +38,16 @@ def write(
       ValueError: no file gave a record, or another job was begun in `out`.
       OSError: `out` cannot be written.
     """
-    folder = job.out / FOLDER
+    folder = job.out / shards.BEAM_FOLDER
+    header, path = shards.header(job), folder / shards.BEAM_HEADER
     with shards.write_errors(job.out):
         folder.mkdir(parents=True, exist_ok=True)
-        header, path = shards.header(job), folder / _HEADER
         if not path.exists():
-            path.write_text(json.dumps(header))
-        shards.check_header(job.out, json.loads(path.read_text()), header, FOLDER)
+            part = _part(path)
+            part.write_text(json.dumps(header))
+            part.replace(path)
+    found = json.loads(path.read_text())
+    shards.check_header(job.out, found, header, shards.BEAM_FOLDER)
     bundles = [
         (folder / f"{number:06d}.outcomes", list(inputs))
         for number, inputs in enumerate(_batched(job.inputs, _INPUTS))
@@ -77,13 +79,17 @@ def _read(
 ) -> None:
     """Reads a bundle in one bounded process; its file is there when it is whole."""
     path, inputs = bundle
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
+    part = _part(path)
     log = journal.Journal(part)
     for group in workers.read_all(inputs, options, num_workers=1, limits=limits):
         log.append([reading.to_plain(outcome) for outcome in group])
     log.close()
     part.replace(path)
+
+
+def _part(path: pathlib.Path) -> pathlib.Path:
+    """A name of its own: a runner may try a bundle twice at once."""
+    return path.with_suffix(f".{uuid.uuid4().hex}.part")
 
 
 def _batched(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:

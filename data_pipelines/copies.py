@@ -4,6 +4,8 @@ import collections
 
 from data_pipelines import duplicates, index, reading
 
+_SAME, _NEAR = "same pixels as", "near copy of"
+
 
 class Copies:
     """The records kept so far."""
@@ -53,11 +55,11 @@ class Copies:
 
     def _reason(self, piece) -> str | None:
         if piece.pixels in self._numbers:
-            return f"same pixels as #{self._numbers[piece.pixels]:04d}"
+            return f"{_SAME} #{self._numbers[piece.pixels]:04d}"
         if self._near is not None:
             place = self._near.find(piece.near)
             if place is not None and self._kept[place][1] != piece.group:
-                return f"near copy of #{self._kept[place][0]:04d}"
+                return f"{_NEAR} #{self._kept[place][0]:04d}"
         return None
 
     def _keep(self, number, group, pixels, near) -> None:
@@ -65,6 +67,11 @@ class Copies:
         if self._near is not None:
             self._near.add(near)
             self._kept.append((number, group))
+
+
+def is_copy(reason: str) -> bool:
+    """Whether a reason for dropping is that of a copy."""
+    return reason.startswith((_SAME, _NEAR))
 
 
 def number_of(outcome: reading.Outcome) -> int:

@@ -28,7 +28,7 @@ class Order(NamedTuple):
 
     def batch(self, number: int) -> list[tuple[int, int, int]]:
         """(epoch, record, which time in this epoch) of the B rows of a batch."""
-        length = len(self.draws)
+        length = self.draws.num_draws
         order = _shuffled(length, self.seed)
         start = number * self.global_batch
         found = []

@@ -52,17 +52,22 @@ def identity(dataset, otherwise: str) -> str:
 
 
 def identities(dataset) -> tuple[tuple[str, str], ...]:
-    """(kind, UID) of study, volume and instance, as far as they are named."""
+    """(kind, id) of patient, study, volume and instance, as far as they are named."""
+    found = []
+    patient = str(dataset.get("PatientID") or "").strip()
+    if patient.upper() not in _NO_IDS:
+        found.append(("patient", patient))
     kinds = {
         "study": "StudyInstanceUID",
         "volume": "SeriesInstanceUID",
         "instance": "SOPInstanceUID",
     }
-    return tuple(
+    found += [
         (kind, str(dataset.get(name)))
         for kind, name in kinds.items()
         if dataset.get(name)
-    )
+    ]
+    return tuple(found)
 
 
 def flags(dataset) -> tuple[str, ...]:

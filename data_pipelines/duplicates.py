@@ -6,6 +6,7 @@ image. `benchmarks/near_duplicates.py` measures what MAX_DISTANCE finds and conf
 """
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import PIL.Image
@@ -95,18 +96,29 @@ def pairs(
     Raises:
       ValueError: `max_distance` is outside of its range, or hashes are no hashes.
     """
-    if not 0 <= max_distance <= 8 * NUM_BYTES:
-        raise ValueError(f"max_distance is 0 to {8 * NUM_BYTES}, not {max_distance}")
-    words, queries = _words(hashes), _words(others)
     found = [np.zeros((3, 0), np.int64)]
-    if len(words) and len(queries):
-        index = _Index(words, max_distance)
-        for start in range(0, len(queries), _QUERIES):
-            i, j, distance = index.find(queries[start : start + _QUERIES])
-            found.append(np.stack([i, j + start, distance]))
+    found += pairs_by_block(hashes, others, max_distance=max_distance)
     i, j, distance = np.concatenate(found, axis=1)
     order = np.lexsort((j, i))
     return i[order], j[order], distance[order]
+
+
+def pairs_by_block(
+    hashes: np.ndarray, others: np.ndarray, *, max_distance: int
+) -> Iterator[np.ndarray]:
+    """The pairs of `pairs`, int64 [3, p] for every few of `others`, in their order.
+
+    For those who need not hold all pairs at once. Arguments and errors as there.
+    """
+    if not 0 <= max_distance <= 8 * NUM_BYTES:
+        raise ValueError(f"max_distance is 0 to {8 * NUM_BYTES}, not {max_distance}")
+    words, queries = _words(hashes), _words(others)
+    if not (len(words) and len(queries)):
+        return
+    index = _Index(words, max_distance)
+    for start in range(0, len(queries), _QUERIES):
+        i, j, distance = index.find(queries[start : start + _QUERIES])
+        yield np.stack([i, j + start, distance])
 
 
 class Seen:

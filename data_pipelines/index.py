@@ -4,6 +4,8 @@ Row k is record k in the order in which the shards are read. Nothing in it is in
 but for modality, data set and slice number.
 """
 
+import array
+import hashlib
 import io
 import pathlib
 import zipfile
@@ -14,7 +16,8 @@ import numpy as np
 
 from data_pipelines import duplicates, reading
 
-KINDS = ("study", "volume", "instance", "name")
+# of an identity, in the order of their codes
+KINDS = ("study", "volume", "instance", "name", "patient")
 
 
 class Index(NamedTuple):
@@ -44,29 +47,57 @@ class Index(NamedTuple):
     identity: np.ndarray
 
 
-def build(rows: Sequence[tuple[int, str, reading.Piece]]) -> Index:
-    """The index of records in their order: (file number, source, piece) of each."""
-    numbers, sources, pieces = zip(*rows, strict=True) if rows else ((), (), ())
-    found = [
-        (owner, KINDS.index(kind), bytes.fromhex(text))
-        for owner, piece in enumerate(pieces)
-        for kind, text in piece.identities
-    ]
-    owners, kinds, identities = zip(*found, strict=True) if found else ((), (), ())
-    return Index(
-        number=np.array(numbers, np.int32),
-        modality=np.array([piece.modality for piece in pieces], np.str_),
-        source=np.array(sources, np.str_),
-        group=_bytes([bytes.fromhex(piece.group) for piece in pieces], 16),
-        slice=np.array(
-            [-1 if piece.slice is None else piece.slice for piece in pieces], np.int32
-        ),
-        pixels=_bytes([piece.pixels for piece in pieces], 16),
-        near=_bytes([piece.near for piece in pieces], duplicates.NUM_BYTES),
-        owner=np.array(owners, np.int32),
-        kind=np.array(kinds, np.uint8),
-        identity=_bytes(identities, 16),
-    )
+class Builder:
+    """Collects the rows of records in small columns: millions fit in memory."""
+
+    def __init__(self):
+        """Without a row."""
+        self.num_rows = 0
+        self._numbers, self._slices = array.array("i"), array.array("i")
+        self._owners, self._kinds = array.array("i"), array.array("B")
+        self._modalities, self._sources = array.array("i"), array.array("i")
+        self._texts: dict[str, int] = {}
+        self._groups, self._pixels = bytearray(), bytearray()
+        self._near, self._identities = bytearray(), bytearray()
+
+    def add(self, number: int, source: str, piece: reading.Piece) -> None:
+        """Adds the row of a record: of the file of this number, of this data set."""
+        self._numbers.append(number)
+        self._modalities.append(self._number_of(piece.modality))
+        self._sources.append(self._number_of(source))
+        self._slices.append(-1 if piece.slice is None else piece.slice)
+        self._groups += bytes.fromhex(piece.group)
+        self._pixels += piece.pixels
+        self._near += piece.near
+        for kind, text in piece.identities:
+            self._owners.append(self.num_rows)
+            self._kinds.append(KINDS.index(kind))
+            self._identities += bytes.fromhex(text)
+        self.num_rows += 1
+
+    def built(self, order: np.ndarray | None = None) -> Index:
+        """The index, its rows in this order, int [n]; by default as they were added."""
+        order = np.arange(self.num_rows) if order is None else order
+        texts = np.array([*self._texts], np.str_)
+        place = np.empty(self.num_rows, np.int32)  # of a row, in the order
+        place[order] = np.arange(self.num_rows)
+        owner = place[np.array(self._owners, np.int32)]
+        by_owner = np.argsort(owner, kind="stable")
+        return Index(
+            number=np.array(self._numbers, np.int32)[order],
+            modality=_texts(texts, np.array(self._modalities, np.int32)[order]),
+            source=_texts(texts, np.array(self._sources, np.int32)[order]),
+            group=_bytes(self._groups, 16)[order],
+            slice=np.array(self._slices, np.int32)[order],
+            pixels=_bytes(self._pixels, 16)[order],
+            near=_bytes(self._near, duplicates.NUM_BYTES)[order],
+            owner=owner[by_owner],
+            kind=np.array(self._kinds, np.uint8)[by_owner],
+            identity=_bytes(self._identities, 16)[by_owner],
+        )
+
+    def _number_of(self, text: str) -> int:
+        return self._texts.setdefault(text, len(self._texts))
 
 
 def encode(index: Index) -> bytes:
@@ -76,14 +107,17 @@ def encode(index: Index) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: pathlib.Path) -> Index:
-    """The index in a file.
+def read(path: pathlib.Path, *, sha256: str) -> Index:
+    """The index in a file that has this hash.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it has not, or is no index.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ValueError("another file than the manifest names")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return Index(**{name: arrays[name] for name in Index._fields})
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
@@ -104,5 +138,11 @@ def join(parts: Sequence[Index]) -> Index:
     return Index(**columns)
 
 
-def _bytes(texts, size) -> np.ndarray:
-    return np.frombuffer(b"".join(texts), np.uint8).reshape(-1, size)
+def _bytes(data: bytearray, size: int) -> np.ndarray:
+    return np.frombuffer(bytes(data), np.uint8).reshape(-1, size)
+
+
+def _texts(texts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    found = texts[numbers]
+    longest = max((len(texts[number]) for number in np.unique(numbers)), default=1)
+    return found.astype(f"U{longest}")

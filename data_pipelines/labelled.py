@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import images, mni, names, nifti, quiet, reading, slices
+from data_pipelines import images, mni, names, nifti, quiet, reading, slices, sources
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side

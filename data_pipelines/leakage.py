@@ -2,15 +2,15 @@
 
 import collections
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import copies, duplicates, index, reading, salt, sources
+from data_pipelines import copies, duplicates, index, names, reading, salt, sources
 
-SAME, NEAR, GROUP, LISTED = "same image", "near copy", "group", "listed"
-_KINDS = ("study", "volume", "instance")  # of a line in an official list
+SAME, NEAR, LISTED = "same image", "near copy", "listed"
+_KINDS = ("patient", "study", "volume", "instance")  # of a line in an official list
 
 
 class Leak(NamedTuple):
@@ -18,8 +18,8 @@ class Leak(NamedTuple):
 
     Attributes:
       file: number of the test file.
-      kind: SAME, NEAR, GROUP, LISTED, or one of `index.KINDS`.
-      where: number of the pre-training file, or the official list.
+      kind: SAME, NEAR, LISTED, or one of `index.KINDS`.
+      where: number of the first such pre-training file, or the official list.
     """
 
     file: int
@@ -37,43 +37,46 @@ def against_shards(
       rows: the index of the shards.
 
     Returns:
-      A leak for each test file, kind and pre-training file, in order.
+      A leak for each test file and kind, in order.
     """
-    numbers = np.array(
-        [copies.number_of(each) for each in outcomes for _ in each.pieces], np.int64
-    )
-    if not len(numbers):
-        return []
-    tested = index.build(
-        [
-            (copies.number_of(each), each.source, piece)
-            for each in outcomes
-            for piece in each.pieces
-        ]
-    )
-    found = set()
-
-    def note(kind: str, pairs: Iterable[tuple[int, int]]) -> None:
-        for test, trained in pairs:
-            found.add((int(numbers[test]), kind, int(rows.number[trained])))
-
-    note(SAME, _equal(tested.pixels, rows.pixels))
-    note(GROUP, _equal(tested.group, rows.group))
-    test, trained, _ = duplicates.pairs(
-        tested.near, rows.near, max_distance=duplicates.MAX_DISTANCE
-    )
-    note(NEAR, zip(test.tolist(), trained.tolist(), strict=True))
-    for kind, name in enumerate(index.KINDS):
-        ours, theirs = tested.kind == kind, rows.kind == kind
-        pairs = _equal(tested.identity[ours], rows.identity[theirs])
-        owners, others = tested.owner[ours], rows.owner[theirs]
-        note(name, ((owners[test], others[trained]) for test, trained in pairs))
-    same = {(file, where) for file, kind, where in found if kind == SAME}
+    builder = index.Builder()
+    for outcome in outcomes:
+        for piece in outcome.pieces:
+            builder.add(copies.number_of(outcome), outcome.source, piece)
+    tested = builder.built()
+    first: dict[tuple[int, str], int] = {}
+    for kind, test, trained in _matches(tested, rows):
+        files = zip(
+            tested.number[test].tolist(), rows.number[trained].tolist(), strict=True
+        )
+        for file, where in sorted(set(files)):
+            known = first.setdefault((file, kind), where)
+            first[file, kind] = min(known, where)
     return [
         Leak(file, kind, f"#{where:04d}")
-        for file, kind, where in sorted(found)
-        if kind != NEAR or (file, where) not in same
+        for (file, kind), where in sorted(first.items())
+        if kind != NEAR or first.get((file, SAME)) != where
     ]
+
+
+def _matches(
+    tested: index.Index, rows: index.Index
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(kind, rows of tested, rows of the shards) that match, part by part.
+
+    What only stands for a group where no header names one is not compared: the same
+    place in two folders says nothing.
+    """
+    yield SAME, *_equal(tested.pixels, rows.pixels)
+    for kind, name in enumerate(index.KINDS):
+        ours, theirs = tested.kind == kind, rows.kind == kind
+        test, trained = _equal(tested.identity[ours], rows.identity[theirs])
+        yield name, tested.owner[ours][test], rows.owner[theirs][trained]
+    # fast with the larger set first
+    for trained, test, _ in duplicates.pairs_by_block(
+        rows.near, tested.near, max_distance=duplicates.MAX_DISTANCE
+    ):
+        yield NEAR, test, trained
 
 
 def against_lists(
@@ -86,9 +89,9 @@ def against_lists(
     """The leaks of test files by official lists of names.
 
     A line may be a file, a case, a patient or a UID: it meets a test file whose path
-    ends with it (without its endings), that lies in a folder of that name, or whose
-    header has it as study, series or instance. Names that every set has (IM-0001) count
-    only with their folder.
+    has it at its end or as a folder, or whose header has it as patient, study, series
+    or instance. Where that name is common (IM-0001, train), the folder above it must
+    be the same too, and so on until one is not common.
 
     Args:
       inputs: the test files.
@@ -104,19 +107,19 @@ def against_lists(
     }
     found = []
     for name, lines in lists.items():
-        known = {line for line in map(_normal, lines) if line}
-        uids = {
-            salt.keyed_hash(salt_key, f"{kind} {pathlib.PurePosixPath(line).name}")
-            for line in map(str.strip, lines)
-            if line
+        known = {words for words in map(_words, lines) if words}
+        ids = {
+            salt.keyed_hash(salt_key, f"{kind} {text}")
+            for line in lines
+            for text in _last_parts(line)
             for kind in _KINDS
         }
-        ends = collections.defaultdict(set)
-        for line in known:
-            ends[line.rpartition("/")[2]].add(line)
+        by_last = collections.defaultdict(list)
+        for words in known:
+            by_last[words[-1]].append(words)
         for entry in inputs:
             for number, path in zip(entry.numbers, entry.paths, strict=True):
-                if _is_listed(path, ends) or hashes.get(number, set()) & uids:
+                if _is_listed(path, by_last) or hashes.get(number, set()) & ids:
                     found.append(Leak(number, LISTED, name))
     return sorted(found)
 
@@ -164,44 +167,43 @@ def two_folders(
     return sorted(set(found))
 
 
-def _equal(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of equal rows, each of ours with the first of theirs."""
+def _equal(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ours that theirs has too, and the first such row of theirs."""
     first: dict[bytes, int] = {}
     for row, each in enumerate(theirs):
         first.setdefault(each.tobytes(), row)
-    return [
-        (row, first[key])
-        for row, key in enumerate(each.tobytes() for each in ours)
-        if key in first
-    ]
+    places = np.array([first.get(each.tobytes(), -1) for each in ours], np.int64)
+    test = np.flatnonzero(places >= 0)
+    return test, places[test]
 
 
-def _normal(line: str) -> str:
-    """A line of a list as the end of a path without its endings."""
-    folders, _, name = (
-        line.strip().lower().replace("\\", "/").strip("/").rpartition("/")
-    )
-    return f"{folders}/{_stem(name)}" if folders else _stem(name)
+def _words(line: str) -> tuple[str, ...]:
+    """The parts of a line of a list, in lower case, the last without its endings."""
+    parts = line.strip().lower().replace("\\", "/").strip("/").split("/")
+    return (*parts[:-1], names.stem(parts[-1])) if parts[-1] else ()
 
 
-def _stem(name: str) -> str:
-    """Without endings; a UID, all digits and dots, keeps them."""
-    is_uid = name.replace(".", "").isdigit()
-    return name if is_uid else name.partition(".")[0]
+def _last_parts(line: str) -> set[str]:
+    """What of a line may be an id in a header: as it is, and without endings."""
+    last = line.strip().replace("\\", "/").strip("/").rpartition("/")[2]
+    return {last, last[: len(names.stem(last))]} - {""}
 
 
-def _is_listed(path: pathlib.Path, ends: dict[str, set[str]]) -> bool:
+def _is_listed(path: pathlib.Path, by_last: dict[str, list[tuple[str, ...]]]) -> bool:
     parts = [part.lower() for part in path.parts]
-    parts[-1] = _stem(parts[-1])
-    for last, part in enumerate(parts, start=1):
-        for line in ends.get(part, ()):
-            words = line.split("/")
-            common = not reading.base_name(pathlib.Path(part))
-            if len(words) == 1 and common:
-                continue
-            if parts[max(0, last - len(words)) : last][-len(words) :] == words:
-                return True
-            # the list may name folders above that the test set does not have
-            if not common:
-                return True
+    parts[-1] = names.stem(parts[-1])
+    return any(
+        _tells(words, parts[:last])
+        for last, part in enumerate(parts, start=1)
+        for words in by_last.get(part, ())
+    )
+
+
+def _tells(words: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether both end with the same parts, one of which is not a common name."""
+    for word, part in zip(reversed(words), reversed(parts), strict=False):
+        if word != part:
+            return False
+        if not names.is_common(part):
+            return True
     return False

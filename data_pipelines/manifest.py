@@ -36,7 +36,7 @@ def build(
     """The manifest of one part, without the hashes of its shards.
 
     Args:
-      outcomes: of every input file; their records may have been let go.
+      outcomes: of every input file, in any order; read once, and not kept.
       part: begins the names of its shards.
       settings: what the user asked for; JSON values.
       salt_fingerprint: tells whether hashes of two manifests compare.
@@ -47,7 +47,7 @@ def build(
     for outcome in outcomes:
         modalities = collections.Counter(piece.modality for piece in outcome.pieces)
         counts.setdefault(outcome.source, collections.Counter()).update(modalities)
-        flags.update(outcome.flags)
+        flags.update(flag for piece in outcome.pieces for flag in piece.flags)
         colour = colour or any(piece.channels == 3 for piece in outcome.pieces)
         if modalities:
             entry = {"file": outcome.file, "records": modalities.total()}
@@ -56,6 +56,8 @@ def build(
             taken.append(entry)
         else:
             skipped.append({"file": outcome.file, "reason": _reason(outcome.dropped)})
+    for entries in (taken, skipped):
+        entries.sort(key=lambda entry: _number(entry["file"]))
     num_records = sum(entry["records"] for entry in taken)
     return {
         "version": VERSION,
@@ -138,9 +140,17 @@ def read(shards: pathlib.Path) -> dict[str, Any]:
 
 
 def read_index(shards: pathlib.Path, found: dict[str, Any]) -> index.Index:
-    """The rows of all parts of a set, in the order in which its shards are read."""
+    """The rows of all parts of a set, in the order in which its shards are read.
+
+    Raises:
+      ValueError: an index is missing, or not the one that the manifest names.
+    """
+    names = [part["name"] for part in found["parts"]]
     return index.join(
-        [index.read(index_path(shards, part["name"])) for part in found["parts"]]
+        [
+            index.read(index_path(shards, name), sha256=found["index_sha256"][name])
+            for name in names
+        ]
     )
 
 

@@ -121,15 +121,25 @@ def host_batches(
     return iter(iterable)
 
 
-def _examples(shards, found, global_batch, seed, mix) -> "_Examples":
-    rows = manifest.read_index(pathlib.Path(shards), found)
-    draws = balance.draws(
+def epoch_size(shards: pathlib.Path, mix: Mix) -> int:
+    """Records that an epoch draws, those that come again counted again."""
+    rows = manifest.read_index(shards, read_manifest(shards))
+    return _draws(rows, mix, seed=0).num_draws
+
+
+def _draws(rows, mix, seed) -> balance.Draws:
+    return balance.draws(
         rows,
         balance=mix.balance,
         weights=balance.parse_weights(mix.weights),
         most_repeats=mix.most_repeats,
         seed=seed,
     )
+
+
+def _examples(shards, found, global_batch, seed, mix) -> "_Examples":
+    rows = manifest.read_index(pathlib.Path(shards), found)
+    draws = _draws(rows, mix, seed)
     _, groups = np.unique(rows.group, axis=0, return_inverse=True)
     groups = groups.reshape(-1).astype(np.int32)
     return _Examples(

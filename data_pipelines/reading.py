@@ -35,7 +35,8 @@ class Piece(NamedTuple):
       slice: index in its volume, or None.
       pixels: 16 bytes that only equal stored images share.
       near: `duplicates.near_hash` of the stored image.
-      identities: (kind, keyed hash) of study, volume, instance, name.
+      identities: (kind, keyed hash), see `index.KINDS`.
+      flags: see `slices.Slice`.
     """
 
     record: bytes
@@ -46,6 +47,7 @@ class Piece(NamedTuple):
     pixels: bytes
     near: bytes
     identities: list[tuple[str, str]]
+    flags: list[str]
 
 
 class Outcome(NamedTuple):
@@ -56,14 +58,12 @@ class Outcome(NamedTuple):
       source: the data set of its records.
       pieces: its records.
       dropped: reason -> how many slices (or the whole file, once).
-      flags: what its records carry that a user should know -> how many.
     """
 
     file: str
     source: str
     pieces: list[Piece]
     dropped: dict[str, int]
-    flags: dict[str, int]
 
 
 def read(entry: sources.Input, options: Options) -> list[Outcome]:
@@ -78,7 +78,6 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
     """
     found: list[list[Piece]] = [[] for _ in entry.paths]
     dropped = [collections.Counter() for _ in entry.paths]
-    flags = [collections.Counter() for _ in entry.paths]
     with quiet.readers():
         try:
             for item in entry.read():
@@ -92,20 +91,14 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                 named = base_name(entry.paths[item.file])
                 item = item._replace(identities=(*item.identities, *named))
                 found[item.file].append(_piece(item, entry.source, options))
-                flags[item.file].update(item.flags)
         except Exception as error:
             for pieces, counts in zip(found, dropped, strict=True):
                 if len(entry.paths) == 1 or not (pieces or counts):
                     counts[slices.reason_of(error)] += 1
     return [
-        Outcome(public_name(number, path), entry.source, *rest)
-        for number, path, *rest in zip(
-            entry.numbers,
-            entry.paths,
-            found,
-            map(dict, dropped),
-            map(dict, flags),
-            strict=True,
+        Outcome(public_name(number, path), entry.source, pieces, dict(counts))
+        for number, path, pieces, counts in zip(
+            entry.numbers, entry.paths, found, dropped, strict=True
         )
     ]
 
@@ -113,7 +106,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
 def failed(entry: sources.Input, reason: str) -> list[Outcome]:
     """The outcomes of an input whose reading was given up."""
     return [
-        Outcome(public_name(number, path), entry.source, [], {reason: 1}, {})
+        Outcome(public_name(number, path), entry.source, [], {reason: 1})
         for number, path in zip(entry.numbers, entry.paths, strict=True)
     ]
 
@@ -170,4 +163,5 @@ def _piece(item: slices.Slice, source: str, options: Options) -> Piece:
             (kind, salt.keyed_hash(options.salt_key, f"{kind} {text}"))
             for kind, text in item.identities
         ],
+        flags=list(item.flags),
     )

@@ -11,9 +11,12 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from data_pipelines import (
     copies,
@@ -27,8 +30,10 @@ from data_pipelines import (
     workers,
 )
 
+_FORM = 2  # of the journal's entries; raise it with any change of `reading.Outcome`
 MIN_RECORDS = 16  # of a shard; fewer records make fewer shards
 JOURNAL = "unfinished.journal"
+BEAM_FOLDER, BEAM_HEADER = "unfinished.beam", "job.json"
 _OPTIONS = "group_size:1"  # random reads of larger groups are 20 times slower
 _PART = ".part"  # ends the name of what is not yet whole
 
@@ -120,12 +125,15 @@ def write(
 
 
 def _forget(job: Job) -> None:
-    """Deletes the journal that a finished job left when it was killed at the end."""
+    """Deletes what a finished job left when it was killed at the end."""
     path = job.out / JOURNAL
     if path.exists():
         found = next(journal.Journal.entries_of(path), None)
         if found is not None and found["name"] == job.name:
             path.unlink()
+    path = job.out / BEAM_FOLDER / BEAM_HEADER
+    if path.exists() and json.loads(path.read_text())["name"] == job.name:
+        shutil.rmtree(path.parent)
 
 
 def num_files(inputs: Iterable[sources.Input]) -> int:
@@ -145,6 +153,7 @@ def _public_names(inputs) -> list[str]:
 def header(job: Job) -> dict[str, Any]:
     """What a job that goes on must have in common with the one that began; JSON."""
     return {
+        "form": _FORM,
         "settings": job.settings,
         "name": job.name,
         "salt": salt.fingerprint(job.salt_key),
@@ -255,22 +264,24 @@ def _assemble(job, all_outcomes) -> dict[str, Any]:
         near=job.settings.get("deduplicate", False),
         before=manifest.read_index(job.out, before) if before else None,
     )
-    outcomes, rows, is_new = [], [], []
-    for outcome in all_outcomes():
-        outcome, kept = known.drop(outcome)
-        number = copies.number_of(outcome)
-        rows += [(number, outcome.source, piece) for piece in outcome.pieces]
-        outcomes.append(outcome)
-        is_new += kept
+    rows, is_new = index.Builder(), bytearray()
+
+    def noted(outcome):
+        outcome, new = known.drop(outcome)
+        for piece in outcome.pieces:
+            rows.add(copies.number_of(outcome), outcome.source, piece)
+        is_new.extend(new)
+        return outcome
+
     made = manifest.build(
-        sorted(outcomes, key=copies.number_of),
+        map(noted, all_outcomes()),
         part=job.name,
         settings=job.settings,
         salt_fingerprint=salt.fingerprint(job.salt_key),
     )
-    if not rows:
+    if not rows.num_rows:
         raise _NothingError(_nothing(made["skipped"]))
-    num_shards = max(1, min(job.settings["num_shards"], len(rows) // MIN_RECORDS))
+    num_shards = max(1, min(job.settings["num_shards"], rows.num_rows // MIN_RECORDS))
     paths = [
         job.out / f"{job.name}-{number:05d}-of-{num_shards:05d}.array_record"
         for number in range(num_shards)
@@ -278,12 +289,13 @@ def _assemble(job, all_outcomes) -> dict[str, Any]:
     records = (piece.record for outcome in all_outcomes() for piece in outcome.pieces)
     records = itertools.compress(records, is_new)
     _deal(records, [_part(path) for path in paths], job.out)
-    dealt = [row for first in range(num_shards) for row in rows[first::num_shards]]
+    order = np.arange(rows.num_rows)
+    order = np.concatenate([order[first::num_shards] for first in range(num_shards)])
     rows_file = manifest.index_path(job.out, job.name)
     with write_errors(job.out):
         made["sha256"] = {path.name: _sha256(_part(path)) for path in paths}
         made["bytes"] = {path.name: _part(path).stat().st_size for path in paths}
-        _part(rows_file).write_bytes(index.encode(index.build(dealt)))
+        _part(rows_file).write_bytes(index.encode(rows.built(order)))
         made["index_sha256"] = {job.name: _sha256(_part(rows_file))}
         made = manifest.join(before, made) if before else made
         last = job.out / manifest.NAME
@@ -330,6 +342,8 @@ class _NothingError(ValueError):
 
 
 def _nothing(skipped) -> str:
+    if all(copies.is_copy(entry["reason"]) for entry in skipped):
+        return f"nothing new: all images of {len(skipped)} files are there already"
     first = skipped[0]
     return (
         f"none of {len(skipped)} files could be read; "

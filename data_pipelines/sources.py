@@ -154,18 +154,17 @@ def _packaged(source, dataset, first):
 
 
 def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All below a folder but folders, and those that cannot be listed.
-
-    Links to folders are not followed.
-    """
+    """All below a folder; of folders, links and those that cannot be listed."""
     if not root.is_dir():
         yield root
         return
     closed: list[str] = []
-    for folder, _, files in os.walk(
+    for name, folders, files in os.walk(
         root, onerror=lambda error: closed.append(error.filename)
     ):
-        yield from (pathlib.Path(folder, name) for name in files)
+        folder = pathlib.Path(name)
+        yield from (folder / each for each in files)
+        yield from (folder / each for each in folders if (folder / each).is_symlink())
     yield from map(pathlib.Path, closed)
 
 
@@ -175,6 +174,8 @@ def _oddity(path: pathlib.Path) -> str | None:
         mode = path.stat().st_mode
     except OSError:
         return "a broken link, or not to be read by this user"
+    if path.is_symlink() and stat.S_ISDIR(mode):
+        return "a link to a folder: name the folder itself as a SOURCE"
     if stat.S_ISDIR(mode):
         return "a folder that this user may not list"
     if not stat.S_ISREG(mode):

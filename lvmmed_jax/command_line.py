@@ -1,5 +1,6 @@
 """Finds the command, and turns a user's mistake into one line on stderr."""
 
+import contextlib
 import difflib
 import importlib
 import logging
@@ -40,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     Args:
       argv: command and arguments; None takes those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # not a terminal, file or pipe
+            stream.reconfigure(errors="backslashreplace")  # names that are no text
     given = sys.argv[1:] if argv is None else argv
     argv = [word for word in given if word != "--no-compile-cache"]
     if not argv or argv[0] in ("-h", "--help"):

@@ -128,7 +128,7 @@ def prepare(
         workdir=workdir,
         extra=extra,
         train_state=train_state,
-        evaluations=_make_evaluations(plan, options, manifest, batch, train_state),
+        evaluations=_make_evaluations(plan, options, data, batch, train_state),
         evaluation_batch=batch,
     )
 
@@ -320,7 +320,7 @@ def _check_same(found: dict, workdir: pathlib.Path, extra: dict) -> None:
             )
 
 
-def _make_evaluations(plan, options, manifest, batch, first):
+def _make_evaluations(plan, options, data, batch, first):
     """The noise-free metrics and, where asked for, on-line k-NN."""
     config, key = plan.config, jax.random.key(_EVALUATION_SEED)
     evaluate = step.make_evaluate(plan.method.evaluate, plan.mesh)
@@ -332,7 +332,8 @@ def _make_evaluations(plan, options, manifest, batch, first):
 
     found = [loop.Evaluation(config.train.evaluate_every_steps, measure)]
     if options.knn_data is not None:
-        steps_an_epoch = manifest["records"] / config.data.global_batch
+        records = mixture.epoch_size(data, planning.mix(config))
+        steps_an_epoch = records / config.data.global_batch
         every = max(round(config.train.knn_every_epochs * steps_an_epoch), 1)
         knn = online_knn.make(config, options.knn_data, first, plan.mesh)
         found.append(loop.Evaluation(every, knn))

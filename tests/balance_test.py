@@ -1,5 +1,7 @@
 """How often records come, and how their copies differ."""
 
+import concurrent.futures
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def draws(found, share=0.0, weights=None, most_repeats=1000, epoch=0):
         seed=0,
     )
     number, copy = several.epoch(epoch)
-    assert len(number) == len(several)
+    assert len(number) == several.num_draws
     return number, copy
 
 
@@ -60,6 +62,23 @@ def test_weights_multiply_and_records_take_turns():
         assert (number < 100).sum() == 25 and (number >= 100).sum() == 20
         counts += np.bincount(number, minlength=110)
     assert counts.tolist() == [1] * 100 + [8] * 10
+
+
+def test_a_small_weight_leaves_one_record_an_epoch():
+    number, _ = draws(rows(MR=3, US=2), weights={"mr": 0.01, "us": 0.01})
+    assert len(number) == 2 and (number < 3).sum() == 1
+
+
+def test_several_threads_ask_for_epochs():
+    several = balance.draws(
+        rows(MR=200, US=50), balance=0.5, weights={}, most_repeats=9, seed=0
+    )
+    alone = [several.epoch(number)[0] for number in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: several.epoch(number)[0], range(40)))
+    for one, other in zip(alone, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(several._cache) <= 3
 
 
 @pytest.mark.parametrize(

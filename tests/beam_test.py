@@ -1,5 +1,6 @@
 """Reading on Apache Beam gives what reading here gives."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -62,14 +63,19 @@ def test_bundles_that_are_whole_are_not_read_again(beam, job, monkeypatch):
         patch.setattr(shards, "assemble", stop)
         with pytest.raises(RuntimeError, match="stopped"):
             beam.write(job, limits=workers.Limits(), runner_options=OPTIONS)
-    names = sorted(path.name for path in (job.out / beam.FOLDER).iterdir())
+    names = sorted(path.name for path in (job.out / shards.BEAM_FOLDER).iterdir())
     assert names == ["000000.outcomes", "000001.outcomes", "job.json"]
     other = job._replace(settings=job.settings | {"size": 64})
     with pytest.raises(ValueError, match=r"other settings; .* delete unfinished\.beam"):
         beam.write(other, limits=workers.Limits(), runner_options=OPTIONS)
+    left = shutil.copytree(job.out / shards.BEAM_FOLDER, job.out.parent / "left")
     monkeypatch.setattr(beam.apache_beam, "Pipeline", stop)
     made = beam.write(job, limits=workers.Limits(), runner_options=OPTIONS)
-    assert made["records"] == 70 and not (job.out / beam.FOLDER).exists()
+    assert made["records"] == 70 and not (job.out / shards.BEAM_FOLDER).exists()
+    # as where it was killed while it deleted them
+    left.rename(job.out / shards.BEAM_FOLDER)
+    assert shards.prepared(job) == made
+    assert not (job.out / shards.BEAM_FOLDER).exists()
 
 
 def test_without_beam_one_line_says_what_to_install(job, tmp_path, monkeypatch, capsys):

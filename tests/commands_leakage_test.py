@@ -98,7 +98,7 @@ def test_patient_study_volume_instance_and_name_are_found(trained, test, capsys)
     tile(2, 1).save(folder / "doe_liver_7.tif")
     code, found, _ = leaks(capsys, test, *trained)
     assert code == 1
-    kinds = [{"group"}, {"study"}, {"volume"}, {"instance"}, {"name"}]
+    kinds = [{"patient"}, {"study"}, {"volume"}, {"instance"}, {"name"}]
     assert found == dict(zip(range(2, 7), kinds, strict=True))
 
 
@@ -121,6 +121,14 @@ def test_one_image_under_two_labels_is_told(trained, test, capsys):
         ("patient_9b/IM-2.png", {3}),
         ("IM-2.png", set()),  # a name that all sets have
         ("some/path/1.2.2", {4}),  # a series
+        ("some/path/1.2.2.dcm", {4}),
+        ("ID-4711", {4}),  # a patient
+        ("other/patient_9b/train/IM-2.png", set()),  # another folder
+        ("malignant/patient_9b/IM-2.png", {3}),
+        ("other/patient_9c/IM-2.png", set()),
+        ("1.2.840.77", {5}),  # a UID as the name of a picture
+        ("brats.777.nii.gz", set()),  # dots are part of names
+        ("brats.001.png", {6}),
         ("case_a1", set()),
         ("", set()),
     ],
@@ -131,6 +139,9 @@ def test_official_lists(test, tmp_path, capsys, line, numbers):
     for number in (1, 2):
         tile(1, number).save(test / "malignant" / "patient_9b" / f"IM-{number}.png")
     write_dicom(test / "z.dcm", seed=1)
+    (test / "zz").mkdir()
+    for number, name in enumerate(["1.2.840.77", "brats.001"]):
+        tile(2, number).save(test / "zz" / f"{name}.png")
     lists = tmp_path / "lists" / "0_SSL_Set"
     lists.mkdir(parents=True)
     (lists / "file_list.txt").write_text(f"another_case\n{line}\n")

@@ -1,6 +1,7 @@
 """The `prepare` command: what it prints, and what it must never print."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -117,6 +118,24 @@ def test_mistakes_are_one_line(arguments, text, capsys):
     assert run(*arguments) == 1
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
+
+
+def test_check_knows_what_it_would_add_to(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out) == 0
+    capsys.readouterr()
+    assert run(folder, "--out", out, "--check", "--add", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["records"] == 0
+    reasons = [entry["reason"] for entry in answer["skipped"]]
+    assert sum(reason.startswith("same pixels as #00") for reason in reasons) == 21
+
+
+def test_a_name_that_is_no_text_is_printed(folder, capfd):
+    name = os.fsdecode(b"doe\xff.png")
+    (folder / name).write_bytes(b"x")
+    assert run(folder, "--check", "--show-names") == 0
+    assert "doe\\udcff.png" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What becomes of each file: records, or a reason that names nobody."""
 
+import os
 import pathlib
 import warnings
 
@@ -71,17 +72,29 @@ def test_identities_are_hashed_and_common_names_left_out(tmp_path):
     assert kinds.keys() == {"study", "name"}
     (again,) = outcomes(tmp_path, lambda: [item], salt_key=bytes(31) + b"1")
     assert kinds["study"] != dict(again.pieces[0].identities)["study"]
-    names = ["IM-0001.dcm", "slice_12.png", "0042", "img.png", "scan 3.nii.gz"]
-    assert [reading.base_name(pathlib.Path(name)) for name in names] == [()] * 5
+    assert reading.base_name(pathlib.Path("IM-0001.dcm")) == ()
     assert reading.base_name(pathlib.Path("a/BraTS_0042.nii.gz")) == (
         ("name", "brats_0042"),
     )
 
 
+def test_a_name_that_is_no_text_does_not_matter(tmp_path):
+    path = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/doe\xff.png"))
+    path.write_bytes(b"abc")
+    entry = sources.Input((path,), "test", lambda: [piece(GREY)], (1,))
+    (found,) = reading.read(entry, reading.Options(64, SALT))
+    assert found.pieces and found.file == "#0001 ba7816bf8f01"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert reading.public_name(1, tmp_path / "pipe").startswith("#0001 -")
+
+
 def test_burnt_in_annotations_are_flagged_and_left_out_on_demand(tmp_path):
     item = piece(GREY)._replace(flags=(slices.BURNED_IN,))
     (found,) = outcomes(tmp_path, lambda: [item, piece(GREY.T)])
-    assert found.flags == {"burnt-in annotation": 1} and len(found.pieces) == 2
+    assert [each.flags for each in found.pieces] == [["burnt-in annotation"], []]
     (found,) = outcomes(tmp_path, lambda: [item], skip_burned_in=True)
     assert not found.pieces and "burnt in" in next(iter(found.dropped))
 

@@ -109,9 +109,14 @@ def test_index_is_in_the_order_of_reading(pictures, tmp_path):
     assert rows.number.tolist() == [*range(1, 41, 2), *range(2, 41, 2)]
     assert set(rows.modality) == {"US"} and set(rows.source) == {"test"}
     assert rows.owner.tolist() == list(range(40)) and set(rows.kind) == {3}  # names
-    (out / "test.index.npz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"test\.index\.npz: missing or damaged"):
-        manifest.read_index(out, made)
+    path = out / "test.index.npz"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (b"", changed):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"test\.index\.npz: missing or damaged"):
+            manifest.read_index(out, made)
 
 
 def test_duplicates_are_listed(pictures, tmp_path):
@@ -119,6 +124,13 @@ def test_duplicates_are_listed(pictures, tmp_path):
     made = write(pictures, tmp_path / "out")
     assert made["records"] == 40
     assert made["skipped"][-1]["reason"] == "same pixels as #0001"
+
+
+def test_nothing_new_is_said_so(pictures, tmp_path):
+    (pictures / "doe_broken.png").unlink()
+    write(pictures, tmp_path / "out")
+    with pytest.raises(ValueError, match="nothing new: all images of 40 files"):
+        write(pictures, tmp_path / "out", name="again", add=True, first=41)
 
 
 def test_near_copies_are_dropped_on_demand(tmp_path):
@@ -286,6 +298,45 @@ def test_an_entry_that_was_cut_is_read_again(pictures, tmp_path):
     told = []
     shard_jobs.write(job(pictures, out), progress=told.append)
     assert told[0] == 29 and bytes_of(out) == bytes_of(whole)
+
+
+def test_zeros_after_a_power_failure_are_no_entries(tmp_path):
+    path = tmp_path / "journal"
+    log = journal.Journal(path)
+    log.append({"a": 1})
+    log.close()
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    log = journal.Journal(path)
+    assert log.num_entries == 1
+    log.append([2])
+    log.close()
+    assert list(journal.Journal.entries_of(path)) == [{"a": 1}, [2]]
+
+
+def test_two_do_not_write_at_once(pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    log = journal.Journal(out / shards.JOURNAL)
+    log.append(shards.header(job(pictures, out)))
+    with pytest.raises(OSError, match=r"another prepare writes to .*out: wait for it"):
+        write(pictures, out)
+    log.close()
+    assert write(pictures, out)["records"] == 40
+
+
+def test_flags_are_those_of_records_that_are_kept(tmp_path):
+    def read():
+        pixels = np.arange(1600).reshape(40, 40).astype(np.uint8)
+        flags = (slices.BURNED_IN,)
+        yield slices.Slice(pixels, "US", None, None, "a", None, "8bit", flags=flags)
+
+    paths = [tmp_path / name for name in "ab"]
+    inputs = [
+        sources.Input((path,), "test", read, (number,))
+        for number, path in enumerate(paths, start=1)
+    ]
+    once = shards.Job(inputs, tmp_path / "out", "test", settings(), SALT)
+    assert shard_jobs.write(once)["flags"] == {slices.BURNED_IN: 1}
 
 
 def test_another_job_does_not_go_on_with_it(pictures, tmp_path):

@@ -1,5 +1,6 @@
 """What the user names, as a list of files."""
 
+import os
 import pickle
 
 import dicom_files
@@ -101,3 +102,35 @@ def test_a_series_is_one_input_and_can_be_sent_to_a_worker(tmp_path):
     assert inputs[0].numbers == (1, 2)
     found = list(pickle.loads(pickle.dumps(inputs[0])).read())
     assert [piece.file for piece in found] == [0, 1]
+
+
+def test_what_cannot_be_read_is_listed_with_a_reason(folder):
+    os.mkfifo(folder / "a_pipe.png")
+    (folder / "a_link.png").symlink_to(folder / "nowhere.png")
+    (folder / "a_loop").symlink_to(folder)
+    inputs = expand(folder)
+    reasons = {}
+    for entry in inputs[:3]:
+        with pytest.raises(slices.SkippedError) as error:
+            list(entry.read())
+        reasons[entry.paths[0].name] = str(error.value)
+    assert len(inputs) == 7
+    assert reasons.keys() == {"a_link.png", "a_loop", "a_pipe.png"}
+    assert "broken link" in reasons["a_link.png"] and "pipe" in reasons["a_pipe.png"]
+    assert "link to a folder" in reasons["a_loop"]
+
+
+def test_a_folder_that_may_not_be_listed_is_told(folder, monkeypatch):
+    """As root may list all, the listing of one folder fails here."""
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("labels"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    inputs = expand(folder)
+    assert [entry.paths[0].name for entry in inputs][2] == "labels"
+    with pytest.raises(slices.SkippedError, match="may not list"):
+        list(inputs[2].read())

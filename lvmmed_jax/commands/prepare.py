@@ -146,7 +146,10 @@ def _look(inputs, settings, options) -> int:
     """Reads everything and writes nothing."""
     from data_pipelines import copies, manifest, reading, workers
 
-    known = copies.Copies(near=options.deduplicate, before=None)
+    before = None
+    if options.add:
+        before = manifest.read_index(options.out, manifest.read(options.out))
+    known = copies.Copies(near=options.deduplicate, before=before)
     how = reading.Options(options.size, b"thrown away", options.skip_burned_in)
     outcomes, done = [], 0
     with _progress(inputs) as progress:
@@ -155,14 +158,13 @@ def _look(inputs, settings, options) -> int:
         ):
             outcomes += [known.drop(outcome)[0] for outcome in group]
             progress(done := done + len(group))
-    outcomes.sort(key=copies.number_of)
     if options.show_names:
         paths = {
             number: path
             for entry in inputs
             for number, path in zip(entry.numbers, entry.paths, strict=True)
         }
-        for outcome in outcomes:
+        for outcome in sorted(outcomes, key=copies.number_of):
             print(f"{outcome.file}  {paths[copies.number_of(outcome)]}")
     found = manifest.build(outcomes, part="", settings=settings, salt_fingerprint="")
     _tell(found, options, already_prepared=False)
