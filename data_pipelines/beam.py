@@ -17,13 +17,13 @@ from typing import Any
 import apache_beam
 from apache_beam.options import pipeline_options
 
-from data_pipelines import journal, reading, shards, sources, workers
+from data_pipelines import journal, pool, reading, shards, sources, workers
 
 _INPUTS = 64  # of a bundle
 
 
 def write(
-    job: shards.Job, *, limits: workers.Limits, runner_options: Sequence[str]
+    job: shards.Job, *, limits: pool.Limits, runner_options: Sequence[str]
 ) -> dict[str, Any]:
     """Reads every input on Beam and writes shards; returns the manifest.
 
@@ -75,7 +75,7 @@ def write(
 def _read(
     bundle: tuple[pathlib.Path, list[sources.Input]],
     options: reading.Options,
-    limits: workers.Limits,
+    limits: pool.Limits,
 ) -> None:
     """Reads a bundle in one bounded process; its file is there when it is whole."""
     path, inputs = bundle

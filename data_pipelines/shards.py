@@ -24,6 +24,7 @@ from data_pipelines import (
     intensity,
     journal,
     manifest,
+    pool,
     reading,
     salt,
     sources,
@@ -88,7 +89,7 @@ def write(
     job: Job,
     *,
     num_workers: int,
-    limits: workers.Limits,
+    limits: pool.Limits,
     progress: Callable[[int], None],
 ) -> dict[str, Any]:
     """Reads every input and writes shards; returns the manifest.

@@ -9,7 +9,7 @@ import pytest
 import shard_jobs
 
 import data_pipelines
-from data_pipelines import shards, slices, sources, workers
+from data_pipelines import pool, shards, slices, sources
 from lvmmed_jax import command_line
 
 OPTIONS = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
@@ -49,7 +49,7 @@ def bytes_of(out):
 def test_both_ways_give_the_same_bytes(beam, job, tmp_path):
     made = shard_jobs.write(job)
     there = job._replace(out=tmp_path / "there")
-    found = beam.write(there, limits=workers.Limits(), runner_options=OPTIONS)
+    found = beam.write(there, limits=pool.Limits(), runner_options=OPTIONS)
     assert found == made and found["records"] == 70
     assert bytes_of(there.out) == bytes_of(job.out)
 
@@ -62,15 +62,15 @@ def test_bundles_that_are_whole_are_not_read_again(beam, job, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shards, "assemble", stop)
         with pytest.raises(RuntimeError, match="stopped"):
-            beam.write(job, limits=workers.Limits(), runner_options=OPTIONS)
+            beam.write(job, limits=pool.Limits(), runner_options=OPTIONS)
     names = sorted(path.name for path in (job.out / shards.BEAM_FOLDER).iterdir())
     assert names == ["000000.outcomes", "000001.outcomes", "job.json"]
     other = job._replace(settings=job.settings | {"size": 64})
     with pytest.raises(ValueError, match=r"other settings; .* delete unfinished\.beam"):
-        beam.write(other, limits=workers.Limits(), runner_options=OPTIONS)
+        beam.write(other, limits=pool.Limits(), runner_options=OPTIONS)
     left = shutil.copytree(job.out / shards.BEAM_FOLDER, job.out.parent / "left")
     monkeypatch.setattr(beam.apache_beam, "Pipeline", stop)
-    made = beam.write(job, limits=workers.Limits(), runner_options=OPTIONS)
+    made = beam.write(job, limits=pool.Limits(), runner_options=OPTIONS)
     assert made["records"] == 70 and not (job.out / shards.BEAM_FOLDER).exists()
     # as where it was killed while it deleted them
     left.rename(job.out / shards.BEAM_FOLDER)

@@ -277,7 +277,9 @@ def test_stopped_run_goes_on_where_it_was(pictures, tmp_path, monkeypatch, stop_
     told, read = [], []
     known = reading.read
     monkeypatch.setattr(
-        reading, "read", lambda entry, how: read.append(entry) or known(entry, how)
+        reading,
+        "read",
+        lambda entry, options: read.append(entry) or known(entry, options),
     )
     shard_jobs.write(job(pictures, out), progress=told.append)
     assert told == [*range(stop_at, 42)] and len(read) == 41 - stop_at

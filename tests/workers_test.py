@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from data_pipelines import reading, slices, sources, workers
+from data_pipelines import pool, reading, slices, sources, workers
 
 ROOT = pathlib.Path(__file__).parents[1]
 OPTIONS = reading.Options(64, bytes(32))
@@ -64,7 +64,7 @@ def inputs(*whats):
 
 def test_broken_files_end_nothing_and_the_order_stays():
     whats = ["late", "", "hang", "", "die", "", "grow", ""]
-    limits = workers.Limits(seconds=2, gigabytes=8)
+    limits = pool.Limits(seconds=2, gigabytes=8)
     found = [
         outcome
         for group in workers.read_all(
@@ -95,7 +95,7 @@ def test_a_file_that_kills_its_reader_does_not_cost_the_series():
         (1, 2, 3, 4, 5),
         read_some=read_series,
     )
-    limits = workers.Limits(seconds=10, gigabytes=8)
+    limits = pool.Limits(seconds=10, gigabytes=8)
     ((*found,),) = workers.read_all([entry], OPTIONS, num_workers=2, limits=limits)
     assert [len(outcome.pieces) for outcome in found] == [1, 0, 1, 0, 1]
     assert found[1].dropped == {"its reader died": 1}
@@ -113,10 +113,10 @@ def test_no_worker_outlives_a_killed_parent(tmp_path):
         "import sys\n"
         "sys.path[:0] = ['.', 'tests']\n"
         "import workers_test as test\n"
-        "from data_pipelines import workers\n"
+        "from data_pipelines import pool, workers\n"
         "if __name__ == '__main__':\n"
         f"    list(workers.read_all(test.inputs(*{whats!r}), test.OPTIONS,\n"
-        "        num_workers=2, limits=workers.Limits()))\n"
+        "        num_workers=2, limits=pool.Limits()))\n"
     )
     parent = subprocess.Popen([sys.executable, str(script)], cwd=ROOT)
     try:
@@ -130,9 +130,7 @@ def test_no_worker_outlives_a_killed_parent(tmp_path):
 
 def test_no_worker_is_needed():
     found = list(
-        workers.read_all(
-            inputs("", ""), OPTIONS, num_workers=0, limits=workers.Limits()
-        )
+        workers.read_all(inputs("", ""), OPTIONS, num_workers=0, limits=pool.Limits())
     )
     assert [len(group[0].pieces) for group in found] == [1, 1]
 

@@ -38,6 +38,7 @@ def main(argv: list[str]) -> int:
     from data_pipelines import (
         leakage,
         manifest,
+        pool,
         reading,
         salt,
         slices,
@@ -73,13 +74,13 @@ def main(argv: list[str]) -> int:
         first=1,
     )
     total, outcomes = sum(len(entry.paths) for entry in inputs), []
-    num_workers = workers.usable_cores() if options.workers is None else options.workers
+    num_workers = pool.usable_cores() if options.workers is None else options.workers
     with progress.Progress("leakage", total=total, unit="files") as bar:
         for group in workers.read_all(
             inputs,
             reading.Options(size, salt_key),
             num_workers=num_workers,
-            limits=workers.Limits(),
+            limits=pool.Limits(),
         ):
             # the records themselves are not needed
             outcomes += [

@@ -131,15 +131,15 @@ def _goes_on(out):
 
 
 def _num_workers(options) -> int:
-    from data_pipelines import workers
+    from data_pipelines import pool
 
-    return workers.usable_cores() if options.workers is None else options.workers
+    return pool.usable_cores() if options.workers is None else options.workers
 
 
 def _limits(options):
-    from data_pipelines import workers
+    from data_pipelines import pool
 
-    return workers.Limits(options.seconds_per_file, options.gigabytes_per_file)
+    return pool.Limits(options.seconds_per_file, options.gigabytes_per_file)
 
 
 def _look(inputs, settings, options) -> int:
