@@ -71,7 +71,7 @@ def from_slice(
         full_height, full_width = piece.pixels.shape[:2]
         spacing = [row * full_height / height, column * full_width / width]
     return Record(
-        image=_png(pixels),
+        image=png(pixels),
         height=height,
         width=width,
         channels=1 if pixels.ndim == 2 else pixels.shape[-1],
@@ -136,7 +136,8 @@ def validate(record: Record) -> Record:
     return record
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
+    """The PNG file of an image, [H, W] or [H, W, 3], uint8."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

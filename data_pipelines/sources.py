@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import dicom, images, names, nifti, packaged, slices
+from data_pipelines import dicom, images, names, nifti, packaged, slices, tfds_source
 
 PACKAGED = "packaged"
 EXTENSIONS = {
@@ -74,13 +74,13 @@ def expand(
     context: slices.Context,
     first: int,
 ) -> list[Input]:
-    """The files of a folder, one file, or a packaged set, in sorted order.
+    """The files of a folder, one file, or a named set, in sorted order.
 
     The files of a DICOM series whose scale its slices must share come as one input, in
     the place of the first.
 
     Args:
-      source: a path, "packaged", or "packaged:NAME".
+      source: a path, "packaged", "packaged:NAME", or "tfds:NAME".
       dataset: name that the records carry; None takes "local" or "packaged:NAME".
       context: what the user says of the files; each gets an identity of its own.
       first: number of the first file.
@@ -94,6 +94,9 @@ def expand(
         raise ValueError(f"modality {context.modality!r}: DICOM has {known}")
     if source.split(":")[0] == PACKAGED:
         return _packaged(source, dataset, first)
+    if source.startswith(tfds_source.PREFIX):
+        name, files = tfds_source.files(source, context)
+        return _numbered([(path, dataset or name, read) for path, read in files], first)
     root = pathlib.Path(source)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
@@ -147,6 +150,11 @@ def _packaged(source, dataset, first):
         for each in ([name] if name else packaged.SETS)
         for path, read in packaged.SETS[each]()
     ]
+    return _numbered(files, first)
+
+
+def _numbered(files, first: int) -> list[Input]:
+    """Inputs of (path, data set, reader)."""
     return [
         Input((path,), source, read, (number,))
         for number, (path, source, read) in enumerate(files, start=first)

@@ -1,12 +1,15 @@
 """How far a long job is: a bar on a terminal, nothing of its own elsewhere."""
 
+import contextlib
 import datetime
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 _SECONDS_BETWEEN = 0.1  # at least, from one drawing of the bar to the next
+_SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 _SECONDS_OF_RATE = 600.0  # a step may take a minute
 
 
@@ -77,6 +80,38 @@ class Progress:
         """Leaves the bar as it is, with a new line after it; twice does no harm."""
         if self.on_terminal:
             self._bar.stop()
+
+
+@contextlib.contextmanager
+def counted(description: str, *, total: int, unit: str) -> Iterator[Callable]:
+    """Yields a function that is told how much is done, again and again.
+
+    On a terminal it moves a bar; in a log it says rate and time left now and then. What
+    it is told first was done before, and counts in no rate.
+
+    Args:
+      description: the job, in a word.
+      total: how much there is to do.
+      unit: of what, in the plural.
+    """
+    began = said = time.monotonic()
+    first = None
+    with Progress(description, total=total, unit=unit) as bar:
+
+        def show(done: int) -> None:
+            nonlocal first, said
+            first = done if first is None else first
+            bar.update(done)
+            now = time.monotonic()
+            if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES or done == first:
+                return
+            said, rate = now, (done - first) / (now - began)
+            bar.say(
+                f"{description}: {done}/{total}  {rate_text(rate, unit)}  "
+                f"{(total - done) / rate:.0f} s left"
+            )
+
+        yield show
 
 
 def values_text(values: dict[str, float]) -> str:

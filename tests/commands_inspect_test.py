@@ -14,8 +14,7 @@ import pytest
 from array_record.python import array_record_module
 
 from data_pipelines import manifest, records
-from lvmmed_jax import command_line
-from lvmmed_jax.commands import inspect
+from lvmmed_jax import command_line, progress
 from lvmmed_jax.inspection import page, sheet, stored
 
 RNG = np.random.default_rng(0)
@@ -235,10 +234,10 @@ def test_sample_is_spread_evenly():
 def test_log_says_how_far_it_is(shards, capsys, monkeypatch):
     assert run(shards) == 0
     assert capsys.readouterr().err == ""  # done before the first line is due
-    monkeypatch.setattr(inspect, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
     assert run(shards) == 0
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(r"record 61/61  [\d.]+ records/s  0 s left", last), last
+    assert re.fullmatch(r"inspect: 61/61  [\d.]+ records/s  0 s left", last), last
 
 
 def refusal(capsys, *arguments):

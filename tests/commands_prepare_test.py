@@ -12,8 +12,7 @@ import PIL.Image
 import pytest
 
 from data_pipelines import manifest
-from lvmmed_jax import command_line
-from lvmmed_jax.commands import prepare
+from lvmmed_jax import command_line, progress
 
 RNG = np.random.default_rng(0)
 SECRETS = ("Mustermann", "ID-4711", "19700101", "geheim", "GEHEIM")
@@ -92,11 +91,13 @@ def test_counts_reasons_and_place_are_printed(folder, tmp_path, capsys):
 def test_log_says_now_and_then_how_far_it_is(folder, tmp_path, capsys, monkeypatch):
     assert run(folder, "--out", tmp_path / "quick") == 0
     assert capsys.readouterr().err == ""  # done before the first line is due
-    monkeypatch.setattr(prepare, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
     assert run(folder, "--out", tmp_path / "slow") == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 24
-    assert re.fullmatch(r"file 24/24  [\d.]+ files/s  0 s left", lines[-1]), lines[-1]
+    assert re.fullmatch(r"prepare: 24/24  [\d.]+ files/s  0 s left", lines[-1]), lines[
+        -1
+    ]
 
 
 def test_json_accounts_for_every_file(folder, tmp_path, capsys):

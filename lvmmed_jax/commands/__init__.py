@@ -4,6 +4,7 @@ COMMANDS = {
     "quickstart": "prepare, pretrain, evaluate and report on packaged medical images",
     "prepare": "turn files into records in ArrayRecord shards with a manifest",
     "inspect": "what is in a folder of shards: counts, grey levels, a contact sheet",
+    "tfds": "write shards as a data set of TensorFlow Datasets, for other programs",
     "leakage": "find test images that are among the pre-training images",
     "pretrain": "pre-train an encoder by graph matching; run it again to resume",
     "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",

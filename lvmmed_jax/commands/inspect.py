@@ -1,11 +1,9 @@
 """`inspect`: what is in a folder of shards, as tables and as one HTML page."""
 
 import argparse
-import contextlib
 import json
 import pathlib
 import tempfile
-import time
 
 from lvmmed_jax import progress
 
@@ -18,7 +16,6 @@ examples:
 Tables go to stdout; the page adds grey levels and images. It names no file and no
 patient, but it shows images: burnt-in text and faces are not removed.
 """
-_SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +39,8 @@ def main(argv: list[str]) -> int:
     shards, out = options.shards, options.out or options.shards / "inspect.html"
     manifest = stored.read_manifest(shards)
     _check_writable(out)
-    with _progress(min(options.sample, manifest["records"])) as done:
+    most = min(options.sample, manifest["records"])
+    with progress.counted("inspect", total=most, unit="records") as done:
         taken = survey.take(shards, manifest, most=options.sample, done=done)
     found = summary.summary(taken)
     all_tables, said = tables.tables(found), tables.how_many(found)
@@ -72,27 +70,6 @@ def _check_writable(out: pathlib.Path) -> None:
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(out)) from error
-
-
-@contextlib.contextmanager
-def _progress(total: int):
-    """Yields what is called with the number of records read: rate and time left."""
-    with progress.Progress("inspect", total=total, unit="records") as bar:
-        began = said = time.monotonic()
-
-        def done(number: int) -> None:
-            nonlocal said
-            bar.update(number)
-            now = time.monotonic()
-            if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES:
-                return
-            said, rate = now, number / (now - began)
-            bar.say(
-                f"record {number}/{total}  {progress.rate_text(rate, 'records')}  "
-                f"{(total - number) / rate:.0f} s left"
-            )
-
-        yield done
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

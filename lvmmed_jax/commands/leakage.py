@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     )
     total, outcomes = sum(len(entry.paths) for entry in inputs), []
     num_workers = pool.usable_cores() if options.workers is None else options.workers
-    with progress.Progress("leakage", total=total, unit="files") as bar:
+    with progress.counted("leakage", total=total, unit="files") as done:
         for group in workers.read_all(
             inputs,
             reading.Options(size, salt_key),
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
                 )
                 for each in group
             ]
-            bar.update(len(outcomes))
+            done(len(outcomes))
     if not any(outcome.pieces for outcome in outcomes):
         raise ValueError(f"none of {total} test files could be read")
     leaks = leakage.against_shards(outcomes, rows) if rows else []

@@ -9,7 +9,6 @@ import re
 import shlex
 import signal
 import sys
-import time
 
 from lvmmed_jax import progress
 
@@ -20,15 +19,15 @@ examples:
   lvmmed prepare /data/chest --check --show-names       only looks; names the files
   lvmmed prepare /data/brain --modality MR --dataset brain --out shards/chest --add
 
-SOURCE is a folder, a file, `packaged` (real images of installed packages), or one set
-of these: packaged:mni, packaged:dicom, packaged:skimage. PNG, JPEG, TIFF, DICOM and
-NIfTI files are read. Shards and manifest name a file by its number and content hash.
-Killed at any moment, the same command goes on from the last file.
+SOURCE is a folder, a file, `packaged` (real images of installed packages), one set of
+these (packaged:mni, packaged:dicom, packaged:skimage), or `tfds:NAME`: the train part,
+or `tfds:NAME@PART`, of what TensorFlow Datasets has prepared in ArrayRecord form in
+$TFDS_DATA_DIR. Shards and manifest name a file by its number and content hash. Killed
+at any moment, the same command goes on from the last file.
 """
 _PLANES = ("axial", "coronal", "sagittal")
 _FIRST_REASONS = 12
 _FLAG_ADVICE = "see docs/data.md"
-_SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 
 
 def main(argv: list[str]) -> int:
@@ -101,12 +100,12 @@ def _write(job, options):
             ) from error
         words = shlex.split(options.beam)
         return beam.write(job, limits=_limits(options), runner_options=words)
-    with _goes_on(options.out), _progress(job.inputs) as progress:
+    with _goes_on(options.out), _progress(job.inputs) as done:
         return shards.write(
             job,
             num_workers=_num_workers(options),
             limits=_limits(options),
-            progress=progress,
+            progress=done,
         )
 
 
@@ -151,13 +150,13 @@ def _look(inputs, settings, options) -> int:
         before = manifest.read_index(options.out, manifest.read(options.out))
     known = copies.Copies(near=options.deduplicate, before=before)
     how = reading.Options(options.size, b"thrown away", options.skip_burned_in)
-    outcomes, done = [], 0
-    with _progress(inputs) as progress:
+    outcomes, count = [], 0
+    with _progress(inputs) as done:
         for group in workers.read_all(
             inputs, how, num_workers=_num_workers(options), limits=_limits(options)
         ):
             outcomes += [known.drop(outcome)[0] for outcome in group]
-            progress(done := done + len(group))
+            done(count := count + len(group))
     if options.show_names:
         paths = {
             number: path
@@ -207,30 +206,11 @@ def _tell(made, options, *, already_prepared: bool) -> None:
         print(f"shards and manifest: {options.out}")
 
 
-@contextlib.contextmanager
 def _progress(inputs):
-    """A function that is told how many files are done; in a log it is seldom heard."""
+    """A function that is told how many files are done."""
     from data_pipelines import shards
 
-    total = shards.num_files(inputs)
-    began = said = time.monotonic()
-    first = None
-    with progress.Progress("prepare", total=total, unit="files") as bar:
-
-        def show(done: int) -> None:
-            nonlocal first, said
-            first = done if first is None else first
-            bar.update(done)
-            now = time.monotonic()
-            if bar.on_terminal or now - said < _SECONDS_BETWEEN_LINES or done == first:
-                return
-            said, rate = now, (done - first) / (now - began)
-            bar.say(
-                f"file {done}/{total}  {progress.rate_text(rate, 'files')}  "
-                f"{(total - done) / rate:.0f} s left"
-            )
-
-        yield show
+    return progress.counted("prepare", total=shards.num_files(inputs), unit="files")
 
 
 def _part_name(options) -> str:
