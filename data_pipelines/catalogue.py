@@ -7,7 +7,7 @@ What may be taken (section 3.1): the training part where a set has an official s
 any other a random fifth. Which of the two the authors took a set for, their lists show:
 of sets with a test part without public labels they took a fifth of the rest. The fifth
 is drawn here by patient, volume or video, with a hash of its name: equal on every
-machine and in every order. The lists themselves, given as `names`, win over both.
+machine and in every order. The lists themselves, given as `lines`, win over both.
 """
 
 import difflib
@@ -62,7 +62,9 @@ def find(name: str) -> catalogue_source.Source:
     for source in SOURCES:
         if wanted == source.name.lower():
             return source
-    released = [each for each in SOURCES if wanted == (each.released or "").lower()]
+    released = [
+        each for each in SOURCES if each.released and wanted == each.released.lower()
+    ]
     if len(released) == 1:
         return released[0]
     known = {each.name.lower(): each.name for each in SOURCES}
@@ -163,16 +165,16 @@ def select(
 
 def guard(source: catalogue_source.Source) -> str:
     """What keeps test images out of the shards, in sentences."""
-    if source.split == catalogue_source.OFFICIAL:
-        first = "Takes the official training part only."
-    else:
-        first = f"Draws {SHARE:.0%} by {source.unit} with a hash of its name."
+    words = ["Takes the official training part only."]
+    if source.split == catalogue_source.FIFTH:
+        words = [f"Draws {100 * SHARE:.0f} % by {source.unit} with a hash of its name."]
+        if any(reason == catalogue_source.TEST for _, reason in source.others):
+            words.append("Leaves out the official test part.")
     kept = {
         "image": "Each image is a group of its own.",
         "file": "The reader of the file says what is a group.",
     }
-    second = kept.get(source.unit, f"Images of one {source.unit} have one group.")
-    words = [first, second]
+    words.append(kept.get(source.unit, f"Images of one {source.unit} are one group."))
     if source.overlaps:
         others = " and ".join(source.overlaps)
         words.append(f"Shares images or patients with {others}: run `leakage` on both.")

@@ -113,7 +113,7 @@ ROWS = (
         modalities=("MR",),
         organ="BRAIN",
         dimension="3-D",
-        size="285 patients",
+        size="285 to train on",
         licence=None,
         where="www.med.upenn.edu/sbia/brats2018, on request",
         split=source.FIFTH,
@@ -153,11 +153,11 @@ ROWS = (
         "NECK",
         "627 patients",
         "HNSCC-#-#",
-        "0_SSL_HNSCC",
+        None,
         None,
         licence=None,
-        doubt="modalities, licence and the name and length of the released list, which "
-        "is too long to be shown. Access to heads is restricted.",
+        doubt="modalities, licence, and the published list, which is too long to be "
+        "shown. Access to heads is restricted.",
     ),
     source.Source(
         name="Hippseg2011",

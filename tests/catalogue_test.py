@@ -80,6 +80,9 @@ LAYOUTS = {
         _VOC: OUTSIDE,
     },
     "BCSS": {
+        "rgbs_colorNormalized/TCGA-A1-A0SP-DX1_xmin6798_ymin5_MPP-0.25.png": (
+            "patient TCGA-A1-A0SP"
+        ),
         "images/TCGA-A1-A0SK-DX1_xmin45749_ymin25055_MPP-0.2500.png": (
             "patient TCGA-A1-A0SK"
         ),
@@ -310,8 +313,9 @@ def _told(source, choice):
 def test_there_are_the_papers_55_sources_of_49_published_lists():
     names = [source.name for source in catalogue.SOURCES]
     assert names == sorted(LAYOUTS, key=str.lower) and len(set(names)) == 55
-    assert len({source.released for source in catalogue.SOURCES}) == 49
-    # the lines of the 48 lists that can be shown; MSD has 7 headings beside its files
+    released = {source.released for source in catalogue.SOURCES} - {None}
+    assert len(released) == 48  # and that of HNSCC, which is too long to be shown
+    # the lines of those 48; MSD has 7 headings beside its files
     assert sum(source.lines or 0 for source in catalogue.SOURCES) + 7 == 310_472
 
 
@@ -519,7 +523,9 @@ def test_patterns_read_as_their_module_says():
 
 def test_the_guard_says_what_it_does():
     liver = catalogue.guard(catalogue.find("LiTS2017"))
-    assert "20% by volume" in liver and "MSD-Liver" in liver and "leakage" in liver
+    assert (
+        "Draws 20 % by volume" in liver and "MSD-Liver" in liver and "leakage" in liver
+    )
     assert "official training part only" in catalogue.guard(catalogue.find("C-NMC"))
 
 

@@ -151,8 +151,8 @@ def _not_taken(others: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _released(source) -> str:
-    if source.lines is None:
-        return f"published a list, {source.released}, of unknown length"
+    if source.released is None:
+        return "published a list that is too long to be shown"
     lines = "1 line" if source.lines == 1 else f"{source.lines:,} lines"
     return f"published a list of {lines}, {source.released}"
 
