@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "quickstart": "prepare, pretrain, evaluate and report on packaged medical images",
+    "catalogue": "the paper's 55 sources: what they are, how they lie, what is taken",
     "prepare": "turn files into records in ArrayRecord shards with a manifest",
     "inspect": "what is in a folder of shards: counts, grey levels, a contact sheet",
     "tfds": "write shards as a data set of TensorFlow Datasets, for other programs",

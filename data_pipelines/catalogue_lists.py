@@ -1,0 +1,63 @@
+"""Lists of training images: a data set's own, and those that LVM-Med published."""
+
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+from data_pipelines import catalogue_source, layouts
+
+# by name, since the dots of a UID are no ending
+_ENDING = re.compile(
+    r"\.(nii|nii\.gz|mhd|raw|hdr|img|dcm|dicom|png|jpe?g|bmp|tiff?|h5)$", re.IGNORECASE
+)
+
+
+def own(
+    source: catalogue_source.Source, root: pathlib.Path, paths: Sequence[pathlib.Path]
+) -> frozenset[str] | None:
+    """The names in the list that a data set comes with, or None where it has none.
+
+    Raises:
+      ValueError: it has one, but not below `root`.
+    """
+    if source.own_list is None:
+        return None
+    pattern, entry = source.own_list
+    files = [path for path in paths if layouts.match(pattern, path.as_posix())]
+    if not files:
+        raise ValueError(
+            f"{root}: the list of training images that {source.name} comes with is "
+            f"missing: {pattern}"
+        )
+    lines = "\n".join(path.read_text("utf-8", errors="replace") for path in files)
+    found = (layouts.search(entry, line) for line in lines.splitlines())
+    return frozenset(name.lower() for name in found if name)
+
+
+def given(source: catalogue_source.Source, lines: Iterable[str]) -> frozenset[str]:
+    """The names in a list whose lines are files, cases, patients or UIDs.
+
+    A line that is a folder of other lines is a heading and says nothing.
+    """
+    names = {_ENDING.sub("", line.strip()).replace("\\", "/") for line in lines}
+    names = {name.lower() for name in names if name}
+    folders = {
+        parent.as_posix()
+        for name in names
+        for parent in pathlib.PurePosixPath(name).parents
+    }
+    names -= folders
+    if source.prefixed:
+        names |= {name.partition("_")[2] for name in names if "_" in name}
+    return frozenset(names)
+
+
+def keys(path: str, group: str) -> frozenset[str]:
+    """What a list may call a file: its group, a folder of it, an end of its path.
+
+    Args:
+      path: with "/" between its parts.
+    """
+    parts = _ENDING.sub("", path).lower().split("/")
+    ends = {"/".join(parts[start:]) for start in range(len(parts))}
+    return frozenset({group.lower(), *parts[:-1], *ends})
