@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import grain
 import numpy as np
 
 from data_pipelines import balance
@@ -26,28 +25,45 @@ class Order(NamedTuple):
     graph_size: int | None
     seed: int
 
-    def batch(self, number: int) -> list[tuple[int, int, int]]:
-        """(epoch, record, which time in this epoch) of the B rows of a batch."""
+    def batch(self, number: int) -> "Rows":
+        """The B rows of a batch."""
         length = self.draws.num_draws
-        order = _shuffled(length, self.seed)
-        start = number * self.global_batch
-        found = []
-        for row in range(self.global_batch):
-            epoch, place = divmod(order[start + row], length)
-            record, copy = self.draws.epoch(epoch)
-            found.append((epoch, int(record[place]), int(copy[place])))
+        place = number * self.global_batch + np.arange(self.global_batch)
+        epoch, place = place // length, place % length
+        record, copy = np.empty_like(place), np.empty_like(place)
+        for each in np.unique(epoch).tolist():
+            here = epoch == each
+            drawn = _shuffled(length, self.seed, each)[place[here]]
+            record[here], copy[here] = (x[drawn] for x in self.draws.epoch(each))
+        found = Rows(epoch, record, copy)
         if self.graph_size is None:
             return found
-        groups = self.groups[[record for _, record, _ in found]]
-        return [found[row] for row in apart(groups, self.graph_size)]
+        order = apart(self.groups[record], self.graph_size)
+        return Rows(*(x[order] for x in found))
+
+
+class Rows(NamedTuple):
+    """What the rows of a batch are.
+
+    Attributes:
+      epoch: int64 [B].
+      record: int64 [B], its number.
+      copy: int64 [B], 0 for the first time that the record comes in the epoch, 1, ...
+    """
+
+    epoch: np.ndarray
+    record: np.ndarray
+    copy: np.ndarray
 
 
 @functools.lru_cache(maxsize=4)
-def _shuffled(length: int, seed: int) -> grain.MapDataset:
-    """Each epoch another exact shuffle; counts on through the epochs."""
-    numbers = grain.MapDataset.range(length)
-    numbers = numbers.map_with_index(lambda index, number: index)
-    return numbers.seed(seed).shuffle().repeat()
+def _shuffled(length: int, seed: int, epoch: int) -> np.ndarray:
+    """An order of an epoch's draws, int64 [length], the same with any NumPy.
+
+    The raw stream of a bit generator never changes, that of `permutation` may.
+    """
+    keys = np.random.Philox(key=[seed, epoch]).random_raw(length)
+    return np.argsort(keys, kind="stable")
 
 
 def apart(groups: np.ndarray, graph_size: int) -> np.ndarray:

@@ -1,22 +1,19 @@
 """Shards -> shuffled host batches for pre-training."""
 
 import collections
-import dataclasses
 import pathlib
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
-from data_pipelines import balance, dealing, manifest, records
+from data_pipelines import balance, dealing, decoding, manifest, pool, records, stream
 
-# batches that threads prepare ahead where no worker process does; each may be large
-_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
-
-
-_BATCHES_KEPT = 64  # whose draws are known: more than are read ahead
+# batches that are read ahead; each may be large, and is decoded by many threads
+_READ_AHEAD = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
 _LOOKED_AT = 1000  # records among which those for a contact sheet are chosen
 
 
@@ -64,7 +61,7 @@ def host_batches(
     num_workers: int,
     share: Share = _ALL,
     mix: Mix = _AS_IT_IS,
-) -> grain.DatasetIterator:
+) -> stream.Stream:
     """An endless iterator of batches; `.close()` it.
 
     Each epoch is another exact shuffle of all that it holds. Batch k is the same for
@@ -76,7 +73,7 @@ def host_batches(
       global_batch: records a batch, B; may exceed the number of records.
       seed: of the shuffles, and of the copies' crops.
       start: number of the first batch, so that a run continues where it was saved.
-      num_workers: processes that decode; 0 decodes in threads of this one.
+      num_workers: processes that decode; 0 decodes in threads of this one, one a core.
       share: the rows that are wanted, part by part; all of them by default.
       mix: what an epoch holds; by default every record once.
 
@@ -96,8 +93,7 @@ def host_batches(
             f"global_batch {global_batch}, start {start}, num_workers {num_workers}: "
             "must be at least 1, 0 and 0"
         )
-    rows, left = divmod(global_batch, share.num_parts * share.num_processes)
-    if left:
+    if global_batch % (share.num_parts * share.num_processes):
         raise ValueError(
             f"global_batch {global_batch} does not cut into {share.num_parts} part(s) "
             f"for {share.num_processes} process(es)"
@@ -106,19 +102,17 @@ def host_batches(
         raise ValueError(
             f"global_batch {global_batch} does not cut into graphs of {mix.graph_size}"
         )
+    shards = pathlib.Path(shards)
     found = read_manifest(shards)
-    source = _examples(shards, found, global_batch, seed, mix)
-    batches = (grain.MapDataset.range(0, sys.maxsize).map(source).batch(rows))[
-        share.process :: share.num_processes
-    ]
-    if share.num_parts > 1:
-        batches = batches.batch(share.num_parts).map(_laid_together)
-    iterable = batches[start:].to_iter_dataset(_READ_AHEAD)
+    threads = 1 if num_workers else pool.usable_cores()
+    batches = _batches(shards, found, global_batch, seed, share, mix, threads)
+    numbers = grain.MapDataset.range(0, sys.maxsize).map(batches)
+    iterable = numbers[start:].to_iter_dataset(_READ_AHEAD)
     if num_workers:
         _mark_flags_parsed()
         options = grain.multiprocessing.MultiprocessingOptions(num_workers=num_workers)
         iterable = iterable.mp_prefetch(options, worker_init_fn=_leave_ctrl_c)
-    return iter(iterable)
+    return stream.Stream(iter(iterable), _told(shards, found))
 
 
 def epoch_size(shards: pathlib.Path, mix: Mix) -> int:
@@ -137,17 +131,47 @@ def _draws(rows, mix, seed) -> balance.Draws:
     )
 
 
-def _examples(shards, found, global_batch, seed, mix) -> "_Examples":
-    rows = manifest.read_index(pathlib.Path(shards), found)
+def _batches(
+    shards, found, global_batch, seed, share, mix, num_threads
+) -> stream.Batches:
+    rows = manifest.read_index(shards, found)
     draws = _draws(rows, mix, seed)
     _, groups = np.unique(rows.group, axis=0, return_inverse=True)
     groups = groups.reshape(-1).astype(np.int32)
-    return _Examples(
-        source=_source(shards, found),
+    own = np.arange(global_batch).reshape(share.num_parts, share.num_processes, -1)
+    return stream.Batches(
+        decoder=decoding.Decoder(
+            _source(shards, found), found["size"], found["channels"], num_threads
+        ),
         order=dealing.Order(draws, groups, global_batch, mix.graph_size, seed),
-        size=found["size"],
-        channels=found["channels"],
+        rows=own[:, share.process].reshape(-1),
     )
+
+
+def _told(shards: pathlib.Path, found: dict[str, Any]) -> Callable[[int], None]:
+    """Says which record of which shard is damaged."""
+    files = list(found["sha256"])
+    starts = np.cumsum([0, *(_num_records(shards / file) for file in files)])
+
+    def say(number: int) -> None:
+        place = int(np.searchsorted(starts, number, side="right")) - 1
+        print(
+            f"{shards / files[place]}: record {number - starts[place]} is damaged; the "
+            "next one takes its place",
+            file=sys.stderr,
+        )
+
+    return say
+
+
+def _num_records(path: pathlib.Path) -> int:
+    from array_record.python import array_record_module
+
+    reader = array_record_module.ArrayRecordReader(str(path))
+    try:
+        return reader.num_records()
+    finally:
+        reader.close()
 
 
 def host_batch(
@@ -197,55 +221,6 @@ def _source(shards, found) -> grain.sources.ArrayRecordDataSource:
     return grain.sources.ArrayRecordDataSource(
         [str(pathlib.Path(shards) / name) for name in found["sha256"]]
     )
-
-
-@dataclasses.dataclass
-class _Examples:
-    """Row k of the endless stream of batches, as an element of a batch.
-
-    Attributes:
-      source: the encoded records.
-      order: of the draws.
-      size, channels: of a padded image.
-    """
-
-    source: grain.sources.ArrayRecordDataSource
-    order: dealing.Order
-    size: int
-    channels: int
-
-    def __call__(self, row: int) -> dict[str, np.ndarray]:
-        """image [S, S, C], size [2], index [], group []."""
-        number, place = divmod(row, self.order.global_batch)
-        epoch, index, copy = self._batch(number)[place]
-        record = records.decode(self.source[index])
-        pixels = records.image(record).reshape(record.height, record.width, -1)
-        if copy:
-            pixels = balance.cropped(pixels, (self.order.seed, epoch, index, copy))
-        padded = np.zeros((self.size, self.size, self.channels), np.uint8)
-        # grey repeats over channels
-        padded[: record.height, : record.width] = pixels
-        return {
-            "image": padded,
-            "size": np.array([record.height, record.width], np.int32),
-            "index": np.int64(index),
-            "group": self.order.groups[index],
-        }
-
-    def _batch(self, number: int) -> list[tuple[int, int, int]]:
-        """The newest batches' draws, which all of their rows ask for."""
-        cache = self.__dict__.setdefault("_cache", collections.OrderedDict())
-        found = cache.get(number)
-        if found is None:
-            found = cache[number] = self.order.batch(number)
-            while len(cache) > _BATCHES_KEPT:
-                cache.popitem(last=False)
-        return found
-
-
-def _laid_together(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Leaves [A, b, ...] as [A * b, ...]."""
-    return {name: x.reshape(-1, *x.shape[2:]) for name, x in parts.items()}
 
 
 def _leave_ctrl_c(worker: int, num_workers: int) -> None:

@@ -3,6 +3,7 @@
 import io
 from typing import NamedTuple
 
+import imagecodecs
 import msgpack
 import numpy as np
 import PIL.Image
@@ -107,8 +108,7 @@ def decode(data: bytes) -> Record:
 
 def image(record: Record) -> np.ndarray:
     """The stored image: [H, W] or [H, W, 3], uint8."""
-    with PIL.Image.open(io.BytesIO(record.image), formats=("PNG",)) as picture:
-        return np.asarray(picture)
+    return imagecodecs.png_decode(record.image)
 
 
 def validate(record: Record) -> Record:

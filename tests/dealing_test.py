@@ -33,8 +33,20 @@ def order(seed):
 
 
 def test_order_counts_on_through_epochs_and_is_the_same_for_equal_seeds():
-    batches = [order(3).batch(number) for number in range(4)]
+    def rows(number, seed=3):
+        return list(zip(*order(seed).batch(number), strict=True))
+
+    batches = [rows(number) for number in range(4)]
     for epoch in range(2):
         both = batches[2 * epoch] + batches[2 * epoch + 1]
         assert sorted(both) == [(epoch, record, 0) for record in range(10)]
-    assert order(3).batch(3) == batches[3] != order(4).batch(3)
+    assert rows(3) == batches[3] != rows(3, seed=4)
+
+
+def test_the_order_is_the_same_on_every_machine():
+    """Philox's raw stream is fixed; a batch that ends in the next epoch has both."""
+    assert order(3).batch(0).record.tolist() == [6, 1, 8, 5, 2]
+    whole = dealing.Order(order(3).draws, np.arange(10), 7, None, 3).batch(1)
+    assert whole.epoch.tolist() == [0] * 3 + [1] * 4
+    several = np.concatenate([order(3).batch(number).record for number in range(3)])
+    assert whole.record.tolist() == several[7:14].tolist()

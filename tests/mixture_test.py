@@ -186,3 +186,33 @@ def test_mistakes_are_refused(grey, tmp_path):
         batches(grey, 1, mix=mixture.Mix(graph_size=16))
     with pytest.raises(ValueError, match="no source 'chest'; there are local"):
         batches(grey, 1, mix=mixture.Mix(weights="chest=2"))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_damaged_record_gives_its_place_to_the_next_and_is_told(
+    tmp_path, capsys, num_workers
+):
+    folder = prepare(tmp_path, random_pictures(33, 40))
+    shard = sorted(folder.glob("*.array_record"))[1]
+    data = bytearray(shard.read_bytes())
+    data[4000:4004] = bytes(4)  # within a record: the file is padded to 64 KB
+    whole = {
+        batch["index"][row]: batch["image"][row]
+        for batch in batches(folder, 5)
+        for row in range(8)
+    }
+    shard.write_bytes(bytes(data))
+    stream = mixture.host_batches(
+        folder, global_batch=8, seed=1, start=0, num_workers=num_workers
+    )
+    found = list(itertools.islice(stream, 5))
+    stream.close()
+    assert stream.num_damaged == 1 and "damaged" not in found[0]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{shard}: record " in line and "is damaged" in line
+    number = int(line.split(": record ")[1].split()[0]) + NUM_RECORDS // 2
+    taken = np.concatenate([batch["index"] for batch in found])
+    assert number not in taken and len(taken) == 40
+    for batch in found:
+        for index, image in zip(batch["index"], batch["image"], strict=True):
+            np.testing.assert_array_equal(image, whole[index])
