@@ -1,5 +1,6 @@
 """Planes that may not fit into memory -> uint8 slices, in one scale for all of them."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -36,13 +37,29 @@ class Plane(NamedTuple):
     index: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Many:
+    """`count` planes, each made when it is asked for: there may be millions."""
+
+    count: int
+    plane: Callable[[int], Plane]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self.count
+
+    def __iter__(self) -> Iterator[Plane]:
+        """Makes one after the other."""
+        return map(self.plane, range(self.count))
+
+
 def whole(values: np.ndarray, **fields) -> Plane:
     """A plane that is in memory already."""
     return Plane(values.shape, values.dtype, lambda: iter([(0, 0, values)]), **fields)
 
 
 def read(
-    planes: Sequence[Plane],
+    planes: Sequence[Plane] | Many,
     context: slices.Context,
     *,
     modality: str | None = None,
@@ -65,7 +82,7 @@ def read(
     modality = slices.modality_of(context.modality, modality)
     rule = intensity.rule_for(modality=modality, organ=None, hounsfield=False)
     planes = _held(planes)
-    rule = _with_limits(rule, [plane for plane in planes if not _is_8_bit(plane)])
+    rule = _with_limits(rule, planes)
     for plane in planes:
         factor = factor_of(plane.shape, context.size)
         pixels = plane.finish(averaged(plane, factor, rule))
@@ -146,7 +163,7 @@ def _is_8_bit(plane) -> bool:
     return plane.dtype in (np.uint8, np.bool_)
 
 
-def _held(planes) -> Sequence[Plane]:
+def _held(planes) -> Sequence[Plane] | Many:
     """Small planes that must be read twice are decoded once."""
     count = sum(math.prod(plane.shape) for plane in planes)
     if count > _SAMPLES or all(map(_is_8_bit, planes)):
@@ -160,13 +177,13 @@ def _held(planes) -> Sequence[Plane]:
 
 def _with_limits(rule, planes) -> intensity.Rule:
     """The rule with limits from a grid of the planes' values, and from extremes."""
-    if not planes:
+    count = sum(math.prod(plane.shape) for plane in planes if not _is_8_bit(plane))
+    if not count:
         return rule
-    count = sum(math.prod(plane.shape) for plane in planes)
     step = max(1, math.isqrt(count // _SAMPLES))
     sample, low, high = [], np.inf, -np.inf
     for plane in planes:
-        for top, left, values in plane.blocks():
+        for top, left, values in () if _is_8_bit(plane) else plane.blocks():
             sample.append(_sampled(values[-top % step :: step, -left % step :: step]))
             if step > 1:
                 low, high = _extremes(values, low, high)

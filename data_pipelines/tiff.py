@@ -7,27 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import planes, slices, whole_slides
+from data_pipelines import planes, slices, slide_files, tiff_values, whole_slides
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF, BigTIFF
 _MAX_SEGMENT = 2**28  # bytes of a strip or tile, once decoded
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_ALPHA = (1, 2)  # of ExtraSamples: multiplied already, not yet
 # of two pages, reduced to so many pixels a side, that show the same
 _THUMBNAIL = 32
 _CORRELATION = 0.98
 _ASPECT = 0.02  # relative difference of the aspects of a page and its copy
-_JPEG = (6, 7, 33007, 34892)  # compressions whose decoder gives RGB
 _ORIENTATION = 274
-# samples that a colour space has; others are not read
-_SAMPLES = {
-    "MINISWHITE": 1,
-    "MINISBLACK": 1,
-    "PALETTE": 1,
-    "RGB": 3,
-    "YCBCR": 3,
-    "SEPARATED": 4,
-}
 
 
 class _Page(NamedTuple):
@@ -62,7 +51,7 @@ def read(
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        if not whole_slides.is_slide(file):
+        if not slide_files.is_slide(file):
             yield from _pages(file, context)
             return
     yield from whole_slides.read(path, context)
@@ -105,7 +94,7 @@ def _refusal(page, file_size) -> str | None:
         return "TIFF page that is called reduced"
     if page.subfiletype & _MASK:
         return "TIFF page that is a mask"
-    if name not in _SAMPLES or page.samplesperpixel < _SAMPLES[name]:
+    if page.samplesperpixel < tiff_values.SAMPLES.get(name, math.inf):
         return f"TIFF page in a colour space that is not read ({name.lower()})"
     if page.dtype is None or page.dtype.kind not in "buif" or page.imagedepth > 1:
         return "TIFF page that is neither integers nor floats in two dimensions"
@@ -121,7 +110,8 @@ def _damage(page, file_size) -> str | None:
     if any(offset + size > file_size for offset, size in places):
         return "TIFF page that is cut"
     if page.is_final:
-        return None
+        is_whole = page.dataoffsets[0] + page.nbytes <= file_size
+        return None if is_whole else "TIFF page that is cut"
     if math.prod(page.chunks) * page.dtype.itemsize > _MAX_SEGMENT:
         return f"TIFF page in strips of over {_MAX_SEGMENT >> 20} MB: store it in tiles"
     return None
@@ -132,7 +122,8 @@ def _entries(file, number, page) -> Iterator[_Page]:
     shape = (page.imagelength, page.imagewidth)
     if page.photometric.name in ("RGB", "YCBCR", "SEPARATED", "PALETTE"):
         shape = (*shape, 3)
-    dtype = np.dtype(np.uint8) if _becomes_8_bit(page) else page.dtype
+    is_palette = page.photometric.name == "PALETTE"
+    dtype = np.dtype(np.uint8) if is_palette else page.dtype
     count = 1
     if file.is_imagej and len(file.pages) == 1 and page.is_final:
         count = max(1, int((file.imagej_metadata or {}).get("images", 1)))
@@ -142,18 +133,9 @@ def _entries(file, number, page) -> Iterator[_Page]:
         yield _Page(number, index * page.nbytes, shape, dtype)
 
 
-def _becomes_8_bit(page) -> bool:
-    return page.photometric.name == "PALETTE" or (
-        page.dtype.kind == "u" and page.bitspersample <= 8
-    )
-
-
 def _plane(file, found: _Page, index) -> planes.Plane:
     def blocks():
-        page = file.pages[found.number]
-        read_values = _rows if page.is_final else _segments
-        for top, left, values in read_values(file, page, found.skipped):
-            yield top, left, _colours(page, values)
+        return tiff_values.blocks(file, file.pages[found.number], found.skipped)
 
     def finish(pixels):
         page = file.pages[found.number]
@@ -162,97 +144,6 @@ def _plane(file, found: _Page, index) -> planes.Plane:
         return planes.turned(pixels, page.tags.valueof(_ORIENTATION, default=1))
 
     return planes.Plane(found.shape, found.dtype, blocks, finish, index)
-
-
-def _rows(file, page, skipped) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Bands [h, W, samples] of what is stored plainly, whatever its strips."""
-    height, width = page.imagelength, page.imagewidth
-    apart = page.samplesperpixel if page.planarconfig == 2 else 1
-    together = page.samplesperpixel // apart
-    dtype = page.dtype.newbyteorder(file.byteorder)
-    row = width * together * dtype.itemsize
-    rows = max(1, planes.BLOCK // row)
-    for top in range(0, height, rows):
-        count = min(rows, height - top)
-        parts = []
-        for sample in range(apart):
-            start = page.dataoffsets[0] + skipped + (sample * height + top) * row
-            file.filehandle.seek(start)
-            data = np.frombuffer(file.filehandle.read(count * row), dtype)
-            parts.append(data.reshape(count, width, together))
-        yield top, 0, parts[0] if apart == 1 else np.concatenate(parts, axis=-1)
-
-
-def _segments(file, page, _) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Tiles or strips [h, w, samples], decoded one by one."""
-    apart = page.samplesperpixel if page.planarconfig == 2 else 1
-    number = math.prod(page.chunked) // apart
-    for index in range(number):
-        parts = [
-            _decoded(file, page, index + sample * number) for sample in range(apart)
-        ]
-        if any(values is None for _, values in parts):
-            continue  # never written: stays black
-        (_, _, top, left, _), _ = parts[0]
-        values = np.concatenate([values[0] for _, values in parts], axis=-1)
-        yield top, left, values[: page.imagelength - top, : page.imagewidth - left]
-
-
-def _decoded(file, page, index):
-    """(where in the page, values [1, h, w, samples] or None) of a tile or strip."""
-    offset, size = page.dataoffsets[index], page.databytecounts[index]
-    data = None
-    if offset and size:
-        file.filehandle.seek(offset)
-        data = file.filehandle.read(size)
-    values, place, _ = page.decode(
-        data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
-    )
-    return place, values
-
-
-def _colours(page, values) -> np.ndarray:
-    """[h, w] or RGB [h, w, 3] of the samples [h, w, s] of a page, alpha applied."""
-    name = page.photometric.name
-    count = _SAMPLES[name]
-    colours = values[..., :count]
-    if name == "PALETTE":
-        return _palette(page.colormap)[colours[..., 0]]
-    if colours.dtype == np.uint8 and page.bitspersample < 8:
-        highest = 2**page.bitspersample - 1
-        colours = (colours.astype(np.uint16) * 255 // highest).astype(np.uint8)
-    if name == "SEPARATED":
-        colours = _from_inks(colours)
-    if name == "YCBCR" and page.compression not in _JPEG:
-        colours = _from_luminance(colours)
-    colours = colours[..., 0] if count == 1 else colours
-    kinds = list(page.extrasamples)
-    alpha = next((i for i, kind in enumerate(kinds) if kind in _ALPHA), None)
-    if alpha is not None and kinds[alpha] == 2 and count + alpha < values.shape[-1]:
-        return planes.over_black(colours, values[..., count + alpha])
-    return colours
-
-
-def _palette(colormap) -> np.ndarray:
-    """uint8 [n, 3]; most files hold 16 bits, as they should, some hold 8."""
-    colormap = np.asarray(colormap)
-    shift = 8 if colormap.max() > 255 else 0
-    return (colormap >> shift).astype(np.uint8).T
-
-
-def _from_inks(values) -> np.ndarray:
-    """RGB of cyan, magenta, yellow and black, without a colour profile."""
-    highest = np.iinfo(values.dtype).max
-    light = 1 - values.astype(np.float32) / highest
-    return np.rint(light[..., :3] * light[..., 3:] * highest).astype(values.dtype)
-
-
-def _from_luminance(values) -> np.ndarray:
-    import PIL.Image
-
-    height, width = values.shape[:2]
-    raw = PIL.Image.frombytes("YCbCr", (width, height), values.tobytes())
-    return np.asarray(raw.convert("RGB"))
 
 
 def _thumbnail(pixels) -> tuple[float, np.ndarray]:
