@@ -116,17 +116,22 @@ def _orientation(image) -> int:
 def _drafted(image, file, size):
     """A large JPEG at 1/2, 1/4 or 1/8, which takes that much less memory to decode."""
     width, height = image.size
-    start = file.tell()
-    scan = file.read(3)  # of the first scan: length, and how many colours are in it
-    file.seek(start)
-    if image.info.get("progressive") or scan[2:] != bytes([image.layers]):
-        _check_size(
-            image.size, MAX_PIXELS
-        )  # all scans are in memory, whatever the scale
+    if image.info.get("progressive") or not _has_one_scan(image, file):
+        _check_size(image.size, MAX_PIXELS)  # all of it is in memory at any scale
     factor = planes.factor_of((height, width, 3), size)
     if factor > 1:
         image.draft(None, (width // factor, height // factor))
     return image
+
+
+def _has_one_scan(image, file) -> bool:
+    """Whether the first scan has all colours; Pillow stops right behind its header."""
+    here = file.tell()
+    length = 6 + 2 * image.layers
+    file.seek(max(here - length, 0))
+    header = file.read(3)
+    file.seek(here)
+    return header == bytes([0, length, image.layers])
 
 
 def _plane(image) -> planes.Plane:
