@@ -47,8 +47,9 @@ def _datasets(file) -> Iterator:
     """Every data set that lies in the file itself, once."""
     import h5py
 
-    waiting = [(file, name) for name in itertools.islice(file, _MAX_OBJECTS)]
-    seen = {h5py.h5o.get_info(file["/"].id).addr}
+    root = file["/"]
+    waiting = _members(root)
+    seen = {h5py.h5o.get_info(root.id).addr}
     for _ in range(_MAX_OBJECTS):
         if not waiting:
             return
@@ -63,8 +64,13 @@ def _datasets(file) -> Iterator:
         if isinstance(item, h5py.Dataset):
             yield item
         elif isinstance(item, h5py.Group):
-            names = list(itertools.islice(item, _MAX_OBJECTS))
-            waiting += [(item, each) for each in reversed(names)]
+            waiting += _members(item)
+
+
+def _members(group) -> list[tuple]:
+    """(group, name) of what it holds, the first last."""
+    names = itertools.islice(group, _MAX_OBJECTS)
+    return [(group, name) for name in names][::-1]
 
 
 def _refusal(dataset) -> str | None:

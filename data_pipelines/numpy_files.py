@@ -1,5 +1,6 @@
 """Reads NumPy's files: .npz, also in MedMNIST's layout, and .npy."""
 
+import contextlib
 import functools
 import math
 import pathlib
@@ -30,20 +31,21 @@ def read_npz(
     Raises:
       slices.SkippedError: no array of the file is an image.
     """
-    with zipfile.ZipFile(path) as archive:
+    with contextlib.ExitStack() as opened:
+        archive = opened.enter_context(zipfile.ZipFile(path))
         found: list[arrays.Array] = []
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
-            if not info.filename.endswith(".npy"):
+            if name == info.filename:
                 continue
             if name in arrays.HELD_BACK:
                 yield slices.Skipped(0, f"{name}: kept to evaluate on")
                 continue
-            stored = max(info.compress_size, 1) * arrays.MAX_RATIO
-            if info.file_size > stored:
+            if info.file_size > arrays.MAX_RATIO * max(info.compress_size, 1):
                 yield slices.Skipped(0, arrays.LIES)
                 continue
-            array = _npy(archive.open(info), name, info.file_size)
+            stream = opened.enter_context(archive.open(info))
+            array = _npy(stream, name, info.file_size)
             if isinstance(array, slices.Skipped):
                 yield array
             else:
