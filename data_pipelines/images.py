@@ -88,7 +88,13 @@ def _frames(file, kind, head, context) -> Iterator[slices.Slice]:
 
 def _open(file, kind):
     """The image, not decoded yet; its size is bounded by us, not by Pillow."""
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+    from PIL import (
+        BmpImagePlugin,
+        Image,
+        JpegImagePlugin,
+        PngImagePlugin,
+        WebPImagePlugin,
+    )
 
     plugins = {
         "PNG": PngImagePlugin.PngImageFile,
@@ -96,15 +102,22 @@ def _open(file, kind):
         "BMP": BmpImagePlugin.BmpImageFile,
         "WEBP": WebPImagePlugin.WebPImageFile,
     }
-    return plugins[kind](file)
+    try:
+        return plugins[kind](file)
+    except Image.DecompressionBombError:  # that of WebP looks for itself
+        raise _too_large(MAX_PIXELS) from None
 
 
 def _check_size(size, limit: int) -> None:
     if size[0] * size[1] > limit:
-        raise slices.SkippedError(
-            f"over {limit // 10**6} megapixels in a format that is decoded whole: "
-            "store it as a tiled TIFF"
-        )
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> slices.SkippedError:
+    return slices.SkippedError(
+        f"over {limit // 10**6} megapixels in a format that is decoded whole: "
+        "store it as a tiled TIFF"
+    )
 
 
 def _orientation(image) -> int:

@@ -69,6 +69,15 @@ def test_many_values_take_percentiles_of_a_grid(monkeypatch):
     assert np.abs(found - expected).max() < 12  # of 255: 20,000 values tell that much
 
 
+@pytest.mark.parametrize("block", [(1, 300), (200, 1), (16, 16), (200, 300)])
+def test_the_grid_does_not_depend_on_the_blocks(monkeypatch, block):
+    values = np.random.default_rng(1).normal(1000, 50, (200, 300))
+    monkeypatch.setattr(planes, "_SAMPLES", 1000)
+    (found,) = planes.read([blocks_of(values, *block)], CONTEXT)
+    (expected,) = planes.read([planes.whole(values)], CONTEXT)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+
+
 def test_what_stands_out_between_the_points_of_the_grid_is_kept(monkeypatch):
     values = np.zeros((64, 64), np.float32)
     values[33, 33] = 5

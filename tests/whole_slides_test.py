@@ -129,8 +129,9 @@ def test_tiles_of_no_use_are_refused(tmp_path):
 
 
 def test_empty_glass_has_no_tile(tmp_path, monkeypatch):
-    noise = np.random.default_rng(0).integers(235, 245, (SIDE, SIDE, 3))
-    monkeypatch.setitem(globals(), "glass", lambda: noise.astype(np.uint8))
+    tinted = np.full((SIDE, SIDE, 3), 242, np.uint8)
+    tinted[:, SIDE // 2 :] = (242, 238, 234)
+    monkeypatch.setitem(globals(), "glass", lambda: tinted)
     assert not images_of(read(slide(tmp_path / "a.svs")))
 
 
@@ -146,6 +147,16 @@ def test_a_slide_without_levels_is_read_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_slides, "_BLOCK", 100)
     pieces = images_of(read(slide(tmp_path / "a.svs", levels=1), microns=256.0))
     np.testing.assert_array_equal(pieces[0].pixels, glass()[:512, :512])
+
+
+def test_a_tile_of_a_coarse_level_is_read_in_parts(tmp_path, monkeypatch):
+    path = slide(tmp_path / "a.svs")
+    whole = images_of(read(path, microns=256.0))
+    monkeypatch.setattr(whole_slides, "_BLOCK", 50)
+    parts = images_of(read(path, microns=256.0))
+    means = glass()[:512, :512].reshape(128, 4, 128, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_array_equal(whole[0].pixels, means.astype(np.uint8))
+    np.testing.assert_array_equal(parts[0].pixels, whole[0].pixels)
 
 
 def test_what_to_install_is_said(tmp_path, monkeypatch):
