@@ -1,5 +1,6 @@
 """Reads HDF5 files: what they hold themselves, never what they link to."""
 
+import functools
 import itertools
 import math
 import pathlib
@@ -33,13 +34,14 @@ def read(
             "an HDF5 file: to read it, pip install h5py"
         ) from None
     with h5py.File(path, "r", locking=False, rdcc_nbytes=arrays.MAX_WHOLE) as file:
+        opened = functools.lru_cache(maxsize=1)(file.__getitem__)  # each has a cache
         found: list[arrays.Array] = []
         for dataset in _datasets(file):
             reason = _refusal(dataset)
             if reason:
                 yield slices.Skipped(0, reason)
             elif dataset.shape is not None:
-                found.append(_of_dataset(dataset))
+                found.append(_array(dataset, opened))
         yield from arrays.read(found, context)
 
 
@@ -86,8 +88,10 @@ def _refusal(dataset) -> str | None:
     return None
 
 
-def _of_dataset(dataset) -> arrays.Array:
-    def rows(place, start, stop):
-        return dataset[(*place, slice(start, stop))]
+def _array(dataset, opened) -> arrays.Array:
+    name = dataset.name
 
-    return arrays.Array(dataset.name, dataset.shape, dataset.dtype, rows)
+    def rows(place, start, stop):
+        return opened(name)[(*place, slice(start, stop))]
+
+    return arrays.Array(name, dataset.shape, dataset.dtype, rows)
