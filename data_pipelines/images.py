@@ -22,7 +22,9 @@ _DEEP_COLOURS = (2, 4, 6)  # PNG's RGB, grey with alpha, RGBA
 _ORIENTATION = 0x0112  # of EXIF and TIFF
 
 
-def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
+def read(
+    path: pathlib.Path, context: slices.Context
+) -> Iterator[slices.Slice | slices.Skipped]:
     """Yields the image of a file, or every frame of an animated PNG or WebP.
 
     8-bit values stay as they are. The rotation that EXIF asks for is applied; what is
@@ -62,9 +64,11 @@ def kind_of(head: bytes) -> str | None:
     return "TIFF" if head[:4] in tiff.MAGIC else None
 
 
-def pixels(path: pathlib.Path) -> list[np.ndarray]:
-    """The images of a file, uint8 [H, W] or [H, W, 3], as `read` gives them."""
-    return [piece.pixels for piece in read(path, slices.Context())]
+def pixels(path: pathlib.Path) -> Iterator[np.ndarray]:
+    """The images of a file, uint8 [H, W] or [H, W, 3], without what `read` skips."""
+    for piece in read(path, slices.Context()):
+        if isinstance(piece, slices.Slice):
+            yield piece.pixels
 
 
 def _frames(file, kind, head, context) -> Iterator[slices.Slice]:
