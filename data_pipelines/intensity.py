@@ -74,6 +74,12 @@ def to_uint8(values: np.ndarray, rule: Rule) -> np.ndarray:
     return scaled
 
 
+def with_limits(rule: Rule, parts: Sequence[np.ndarray]) -> Rule:
+    """The rule with the limits that it takes in `parts`: a sample of what is scaled."""
+    low, high = _limits([np.asarray(part, np.float32) for part in parts], rule)
+    return rule._replace(low=low, high=high)
+
+
 def all_to_uint8(parts: Sequence[np.ndarray], rule: Rule) -> list[np.ndarray]:
     """Scales the parts of one volume, which may differ in shape, by one scale."""
     parts = [np.array(part, np.float32) for part in parts]  # copies: changed below

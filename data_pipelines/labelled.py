@@ -224,7 +224,7 @@ def _read(path: pathlib.Path, number: int) -> np.ndarray:
     """
     try:
         with quiet.readers():
-            return next(images.read(path, slices.Context())).pixels
+            return next(images.pixels(path))
     except Exception as error:
         name = reading.public_name(number, path)
         kind = type(error).__name__

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 
 from data_pipelines import labelled
 
@@ -69,6 +70,16 @@ def test_the_way_a_grey_image_was_saved_tells_nothing(classes):
     grey = picture()
     save(classes / "benign" / "rgb.png", np.stack([grey] * 3, axis=-1))
     assert all(image.ndim == 2 for image in labelled.load(str(classes), 0).images)
+
+
+def test_thumbnails_of_a_tiff_are_not_its_image(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        with tifffile.TiffWriter(tmp_path / name / "1.tif") as writer:
+            writer.write(np.zeros((20, 25), np.uint8), subfiletype=1)
+            writer.write(np.full((40, 50), len(name), np.uint8))
+    found = labelled.load(str(tmp_path), seed=0)
+    assert [image.shape for image in found.images] == [(40, 50)] * 2
 
 
 def test_masks_of_equal_names(masks):
