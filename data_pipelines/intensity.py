@@ -107,7 +107,7 @@ def _percentiles_of_counts(parts, percentiles):
     counts = np.zeros(2**17, np.int64)
     zero = 2**15  # place of the value 0
     for part in parts:
-        for slab in _slabs(part):
+        for slab in slabs(part):
             places = part[slab].astype(np.int32).ravel() + zero
             counts += np.bincount(places, minlength=len(counts))
     (levels,) = np.nonzero(counts)
@@ -130,7 +130,7 @@ def _percentiles_of_floats(parts, percentiles):
     finite = np.empty(sum(part.size for part in parts), np.float32)
     count = 0
     for part in parts:
-        for slab in _slabs(part):
+        for slab in slabs(part):
             values = _float32(part[slab])
             values = values[np.isfinite(values)]
             finite[count : count + values.size] = values
@@ -146,7 +146,7 @@ def _scaled(values, low, high) -> np.ndarray:
     scaled = np.zeros_like(values, np.uint8, subok=False)
     if low == high:
         return scaled
-    for slab in _slabs(values):
+    for slab in slabs(values):
         part = _float32(values[slab])
         part[~np.isfinite(part)] = low
         np.clip(part, low, high, out=part)
@@ -164,7 +164,7 @@ def _float32(values) -> np.ndarray:
     return copy
 
 
-def _slabs(values) -> Iterator[tuple[slice, ...]]:
+def slabs(values) -> Iterator[tuple[slice, ...]]:
     """Indices that make up an array, in parts as they lie in memory."""
     if values.size <= _SLAB:
         yield (...,)
