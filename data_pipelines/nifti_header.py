@@ -185,9 +185,12 @@ def _kind(block) -> str | None:
         return "NIfTI-2"
     if len(block) >= 348 and block[344:348] in (b"n+1\0", b"ni1\0"):
         return "NIfTI-1"
-    length = (348).to_bytes(4, "little")
-    is_analyze = len(block) >= 348 and block[:4] in (length, length[::-1])
-    return "Analyze" if is_analyze else None
+    # Analyze has no mark but its length; so do some of Siemens' DICOM files begin
+    for order in _ORDERS.values():
+        length, axes = block[:4], block[40:42]
+        if len(block) >= 348 and int.from_bytes(length, order) == 348:
+            return "Analyze" if 1 <= int.from_bytes(axes, order) <= 7 else None
+    return None
 
 
 def _parsed(block, kind):

@@ -395,4 +395,16 @@ def test_nibabels_own_volumes_are_its_own_values():
         np.testing.assert_array_equal(values, np.squeeze(expected.dataobj))
         np.testing.assert_allclose(spacing, expected.header.get_zooms()[:3], rtol=1e-5)
     assert "CIFTI" in refusal(NIBABEL / "row_major.dconn.nii")
-    assert "not a NIfTI" in refusal(NIBABEL / "test.mgz")
+    for name in ("test.mgz", "0.dcm"):  # whose preamble begins as Analyze does
+        assert "not a NIfTI" in refusal(NIBABEL / name)
+
+
+@pytest.mark.parametrize("name", ["analyze", "nifti1", "nifti2"])
+def test_nibabels_headers_with_data_beside_them(tmp_path, name):
+    header = (NIBABEL / f"{name}.hdr").read_bytes()
+    (tmp_path / "a.hdr").write_bytes(header)
+    assert "the .img file of this header is missing" in refusal(tmp_path / "a.hdr")
+    (tmp_path / "a.img").write_bytes(np.random.default_rng(0).bytes(2_000_000))
+    expected = nibabel.as_closest_canonical(nibabel.load(tmp_path / "a.img"))
+    values, _ = nifti.load(tmp_path / "a.hdr")
+    np.testing.assert_array_equal(values, np.squeeze(expected.dataobj))
