@@ -24,7 +24,7 @@ import PIL.Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from data_pipelines import duplicates, intensity, nifti
+from data_pipelines import duplicates, intensity, nifti, volumes
 
 _SAME = 0.97
 _MR = intensity.rule_for(modality="MR", organ=None, hounsfield=False)
@@ -74,10 +74,10 @@ def read(folder: pathlib.Path) -> dict:
         paths = sorted((folder / name).glob(pattern))
         grey = [np.asarray(PIL.Image.open(path).convert("L")) for path in paths]
         sets[name] = grey, [path.parent.name for path in paths]
-    volumes = sorted((folder / "hippocampus" / "images").glob("*.nii.gz"))
-    scaled = [intensity.to_uint8(nifti.load(path)[0], _MR) for path in volumes]
-    for plane, axis in nifti.PLANES.items():
-        middle = [nifti.cut(one, plane, one.shape[axis] // 2) for one in scaled]
+    scans = sorted((folder / "hippocampus" / "images").glob("*.nii.gz"))
+    scaled = [intensity.to_uint8(nifti.load(path)[0], _MR) for path in scans]
+    for plane, axis in volumes.PLANES.items():
+        middle = [volumes.cut(one, plane, one.shape[axis] // 2) for one in scaled]
         sets[f"hippocampus, {plane}"] = middle, list(range(len(volumes)))
     return {name: value for name, value in sets.items() if value[0]}
 

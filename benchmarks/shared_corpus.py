@@ -27,7 +27,7 @@ from sklearn import model_selection
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from data_pipelines import intensity, nifti, sources
+from data_pipelines import intensity, nifti, sources, volumes
 
 _SIDES = ("train", "val", "test")
 _FOLDS = {"test": range(5), "val": range(5, 8), "train": range(8, 20)}
@@ -103,7 +103,7 @@ def _hippocampus(folder: pathlib.Path, out: pathlib.Path) -> None:
                 place = out / "hippocampus" / side / part
                 place.mkdir(parents=True, exist_ok=True)
                 name = f"{path.name.split('.')[0]}_{index}.png"
-                cut = nifti.cut(array, "axial", index)
+                cut = volumes.cut(array, "axial", index)
                 PIL.Image.fromarray(cut).save(place / name)
         _to_corpus(path, out, side, f"hippocampus/{path.name}")
     _tell("hippocampus volumes", sides)

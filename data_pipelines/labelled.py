@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import images, mni, names, nifti, quiet, reading, slices, sources
+from data_pipelines import images, mni, names, quiet, reading, slices, sources, volumes
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side
@@ -197,7 +197,7 @@ def _brain() -> Labelled:
         for part in ("training", "test")
     ]
     pieces = [*parts[0], *parts[1]]
-    planes = tuple(sorted(nifti.PLANES))
+    planes = tuple(sorted(volumes.PLANES))
     return Labelled(
         images=[piece.cut(brain) for piece in pieces],
         labels=np.array([planes.index(piece.plane) for piece in pieces]),

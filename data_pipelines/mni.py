@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import intensity, nifti
+from data_pipelines import intensity, nifti, volumes
 
 SHAPE = (197, 233, 189)
 # sides of 73 voxels of 1 mm; the brain fills 26 to 170, 27 to 207 and 0 to 154
@@ -43,8 +43,8 @@ class CubeSlice(NamedTuple):
 
     def cut(self, volume: np.ndarray) -> np.ndarray:
         """This slice [73, 73] of a volume [197, 233, 189] in RAS order."""
-        start = self.cube[nifti.PLANES[self.plane]].start
-        return nifti.cut(volume[self.cube], self.plane, self.index - start)
+        start = self.cube[volumes.PLANES[self.plane]].start
+        return volumes.cut(volume[self.cube], self.plane, self.index - start)
 
 
 def path(kind: str) -> pathlib.Path:
@@ -83,7 +83,7 @@ def cube_slices(
     """
     cubes = list(itertools.product((_SIDES[part],), _DEPTHS, _HEIGHTS))
     found = []
-    for plane, axis in nifti.PLANES.items():
+    for plane, axis in volumes.PLANES.items():
         pieces = [
             CubeSlice(plane, index, cube)
             for cube in cubes

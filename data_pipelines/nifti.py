@@ -1,68 +1,115 @@
-"""Reads NIfTI volumes; slices them along the anatomical planes."""
+"""Reads NIfTI-1, NIfTI-2 and Analyze 7.5 volumes: single files and pairs.
+
+What is compressed is told by the content: a plain file may be called .nii.gz and a
+gzipped one .nii. Of a file no more is read than its header asks for, one volume at a
+time.
+"""
 
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import intensity, slices
+from data_pipelines import nifti_header, slices, volumes
 
-# the axis, of right-anterior-superior (RAS) order, that a plane is perpendicular to
-PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+is_data_of_header = nifti_header.is_data
+_CHUNK = 2**22  # numbers that are read at a time
 
 
-def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
-    """Yields every slice of a file in the planes asked for.
+def read(
+    path: pathlib.Path, context: slices.Context
+) -> Iterator[slices.Slice | slices.Skipped]:
+    """Yields the slices of a file in the planes asked for, see `volumes`.
+
+    Colours (RGB24, RGBA32, 8-bit vectors of 3 or 4) and uint8 without slope stay as
+    they are; the rest is scaled, each volume for itself.
 
     Args:
-      path: a .nii or .nii.gz file with three or four axes; of four, each volume is
-        scaled for itself.
+      path: a .nii, .nii.gz, .hdr or .img file.
       context: NIfTI does not say its modality; CT counts as Hounsfield units.
+
+    Raises:
+      slices.SkippedError: no volume of intensities, or one that is cut or damaged.
     """
-    values, spacing = load(path)
-    modality = slices.modality_of(context.modality, None)
-    rule = intensity.rule_for(modality=modality, organ=None, hounsfield=True)
-    for volume in np.moveaxis(values, -1, 0) if values.ndim == 4 else [values]:
-        scaled = intensity.to_uint8(volume, rule)
-        for plane in context.planes:
-            for index in range(scaled.shape[PLANES[plane]]):
-                yield slices.Slice(
-                    pixels=cut(scaled, plane, index),
-                    modality=modality,
-                    organ=None,
-                    spacing=spacing_of(spacing, plane),
-                    identity=context.identity,
-                    index=index,
-                    intensity_rule=rule.name,
-                )
+    layout = nifti_header.parse(path)
+    nifti_header.check_intent(layout)
+    _, spacing = volumes.to_ras(np.empty((1, 1, 1)), layout.affine, layout.sizes)
+    yield from volumes.read(
+        _volumes(layout),
+        spacing=spacing,
+        context=context,
+        modality=slices.modality_of(context.modality, None),
+    )
 
 
-def load(path: pathlib.Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """A volume [X, Y, Z] or [X, Y, Z, T] in RAS order, and its spacing in mm."""
-    import nibabel
+def load(path: pathlib.Path) -> tuple[np.ndarray, volumes.Spacing]:
+    """All values [X, Y, Z] or [X, Y, Z, T] in RAS order, and the spacing in mm.
 
-    image = nibabel.as_closest_canonical(nibabel.load(path))
-    if len(image.shape) not in (3, 4):
-        raise slices.SkippedError(f"a volume of {len(image.shape)} axes, not 3 or 4")
-    if image.get_data_dtype().fields:
+    Values are exact: of the stored type, or float64 where there is a slope.
+
+    Raises:
+      slices.SkippedError: as `read`; also of colours.
+    """
+    layout = nifti_header.parse(path)
+    if layout.channels:
         raise slices.SkippedError("a colour volume")
-    x, y, z = (float(size) for size in image.header.get_zooms()[:3])
-    return np.asarray(image.dataobj), (x, y, z)
+    kind = layout.dtype.newbyteorder("=") if layout.scale is None else np.float64
+    i, j, k, t = layout.shape
+    stored = np.empty((t, k, j, i), kind)
+    with nifti_header.opened(layout.data) as file:
+        file.seek(layout.offset)
+        for volume in stored:
+            _fill(volume.reshape(-1), file, layout)
+        _check_end(file)
+    values, spacing = volumes.to_ras(stored.T, layout.affine, layout.sizes)
+    return (values if t > 1 else values[..., 0]), spacing
 
 
-def cut(volume: np.ndarray, plane: str, index: int) -> np.ndarray:
-    """One slice of [X, Y, Z] in RAS order, as a reader of scans sees it.
+def _volumes(layout) -> Iterator[np.ndarray | slices.Skipped]:
+    """The volumes to read, as float32 where that is what scaling makes of them."""
+    i, j, k, count = layout.shape
+    kind = np.dtype(np.float32)
+    if layout.scale is None and layout.dtype.itemsize <= 2:
+        kind = layout.dtype.newbyteorder("=")
+    chosen = volumes.chosen(count)
+    with nifti_header.opened(layout.data) as file:
+        for number in range(count):
+            if number not in chosen:
+                yield slices.Skipped(0, volumes.LEFT_OUT)
+                continue
+            file.seek(layout.offset + number * layout.volume_bytes)
+            channels = (layout.channels,) if layout.channels else ()
+            stored = np.empty((k, j, i, *channels), kind)
+            _fill(stored.reshape(-1), file, layout)
+            if number == count - 1:
+                _check_end(file)
+            yield _turned(stored, layout)
 
-    Row 0 is anterior (axial) or superior; column 0 is the patient's right, or anterior
-    (sagittal): the orientation of most DICOM series.
-    """
-    section = np.take(volume, index, axis=PLANES[plane])
-    return np.ascontiguousarray(section[::-1, ::-1].T)
+
+def _turned(stored, layout) -> np.ndarray:
+    if layout.planar:
+        stored = np.moveaxis(stored.reshape(layout.channels, *stored.shape[:3]), 0, -1)
+    if layout.channels:
+        stored = stored[..., :3]  # without transparency
+    stored = stored.swapaxes(0, 2)
+    return volumes.to_ras(stored, layout.affine, layout.sizes)[0]
 
 
-def spacing_of(
-    spacing: tuple[float, float, float], plane: str
-) -> tuple[float, float] | None:
-    """(row, column) in mm of a slice as `cut` turns it."""
-    column, row = (size for axis, size in enumerate(spacing) if axis != PLANES[plane])
-    return (row, column) if min(row, column) > 0 else None
+def _fill(flat, file, layout) -> None:
+    """Reads the numbers of one volume, in chunks: no second copy of it."""
+    for start in range(0, len(flat), _CHUNK):
+        part = flat[start : start + _CHUNK]
+        data = file.read(part.size * layout.dtype.itemsize)
+        if len(data) < part.size * layout.dtype.itemsize:
+            raise slices.SkippedError(nifti_header.CUT)
+        numbers = np.frombuffer(data, layout.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if layout.scale is not None:
+                slope, intercept = layout.scale
+                numbers = numbers.astype(np.float64) * slope + intercept
+            part[...] = numbers
+
+
+def _check_end(file) -> None:
+    """At its end gzip compares the checksum: a flipped bit is damage, not an image."""
+    file.read(1)

@@ -50,7 +50,7 @@ class Context(NamedTuple):
       identity: stands for the patient, study or volume where no header names one; in
         clear, see `Slice`.
       modality: one of MODALITIES, or None.
-      planes: the planes that volumes are cut along, see `nifti.PLANES`.
+      planes: the planes that volumes are cut along, see `volumes.PLANES`.
       tile_microns: side of the tiles that whole slides are cut into, in micrometres.
       size: longest side of a stored image in pixels: no more detail is needed.
     """

@@ -57,3 +57,24 @@ def test_not_a_number_counts_as_lowest():
     values = np.array([np.nan, *np.linspace(-5, 5, 50)])
     scaled = intensity.to_uint8(values, rule())
     assert scaled[0] == 0 and scaled[-1] == 255
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint16", "int8", "int32", "float64"])
+@pytest.mark.parametrize("modality", ["MR", "PT"])
+def test_percentiles_are_numpys_for_every_type(monkeypatch, kind, modality):
+    monkeypatch.setattr(intensity, "_SLAB", 100)  # several parts
+    values = np.random.default_rng(0).normal(20, 40, (9, 8, 11)).clip(-99, 99)
+    values = values.astype(kind).transpose(2, 0, 1)[::-1]
+    low, high = np.percentile(values, (1, 99) if modality == "MR" else (0, 99.9))
+    low = low if modality == "MR" else 0
+    expected = (values.astype(float).clip(low, high) - low) * 255 / (high - low)
+    scaled = intensity.to_uint8(values, rule(modality))
+    np.testing.assert_allclose(scaled, expected, atol=0.501)
+
+
+def test_values_at_the_end_of_a_type_do_not_overflow():
+    values = np.array([-1e300, -3e38, 0, 1, 2, 3e38, np.inf, np.nan])
+    assert intensity.to_uint8(values, rule()).tolist() == [0, 0, 0, 128, 255, 0, 0, 0]
+    lowest, highest = np.iinfo(np.int16).min, np.iinfo(np.int16).max
+    values = np.array([lowest, 0, highest], np.int16)
+    assert intensity.to_uint8(values, rule("PT")).tolist() == [0, 0, 255]

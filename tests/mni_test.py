@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines import mni, nifti
+from data_pipelines import mni, volumes
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def _twin(piece):
 def test_slices_show_brain_in_one_shape(brain, part):
     pieces = mni.cube_slices(brain, part=part, per_plane=20)
     planes = [piece.plane for piece in pieces]
-    assert all(planes.count(plane) == 20 for plane in nifti.PLANES)
+    assert all(planes.count(plane) == 20 for plane in volumes.PLANES)
     for piece in pieces:
         pixels = piece.cut(brain)
         assert pixels.shape == (73, 73) and (pixels > 0).mean() >= 0.15
