@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-VERSION = 2  # raise it with any change that gives other pixels
+VERSION = 3  # raise it with any change that gives other pixels
 
 UNTOUCHED = "8bit"  # values that were made for a screen: kept as they are
 
@@ -72,6 +72,12 @@ def to_uint8(values: np.ndarray, rule: Rule) -> np.ndarray:
     """
     (scaled,) = all_to_uint8([values], rule)
     return scaled
+
+
+def with_limits(rule: Rule, parts: Sequence[np.ndarray]) -> Rule:
+    """The rule with the limits that it takes in `parts`: a sample of what is scaled."""
+    low, high = _limits([np.asarray(part, np.float32) for part in parts], rule)
+    return rule._replace(low=low, high=high)
 
 
 def all_to_uint8(parts: Sequence[np.ndarray], rule: Rule) -> list[np.ndarray]:

@@ -7,7 +7,16 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import dicom, images, names, nifti, packaged, slices, tfds_source
+from data_pipelines import (
+    dicom,
+    dicom_series,
+    images,
+    names,
+    nifti,
+    packaged,
+    slices,
+    tfds_source,
+)
 
 PACKAGED = "packaged"
 EXTENSIONS = {
@@ -112,7 +121,9 @@ def expand(
         )
     name = dataset or "local"
     folder = f"{name} {root.resolve().name}"
-    series = dicom.series([path for path, kind in formats.items() if kind == "DICOM"])
+    series = dicom_series.group(
+        [path for path, kind in formats.items() if kind == "DICOM"]
+    )
     inputs, taken = [], set()
     numbers = {path: number for number, path in enumerate(paths, start=first)}
     for path, kind in formats.items():
@@ -129,7 +140,7 @@ def expand(
         elif kind is None:
             read = functools.partial(_skip, "not an image format")
         elif len(together) > 1:
-            read_some = functools.partial(dicom.read_series, context=context)
+            read_some = functools.partial(dicom_series.read, context=context)
             read = functools.partial(read_some, together)
         else:
             read = functools.partial(_READERS[kind], path, context)
