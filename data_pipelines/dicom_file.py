@@ -35,6 +35,7 @@ NOT_IMAGES = {
     "SR": "structured report",
 }
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_SIZES = ("Rows", "Columns", "BitsAllocated")
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # storage classes (PS3.4, B.5) without an image, by the numbers that follow _STORAGE
@@ -69,7 +70,10 @@ def parse(path: pathlib.Path, *, with_pixels: bool = True):
     dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not with_pixels)
     _check_kind(dataset)
     if with_pixels and not any(name in dataset for name in _PIXELS):
-        raise slices.SkippedError("no pixel data")
+        cut = ": the file seems to be cut" if dataset.get("Rows") else ""
+        raise slices.SkippedError(f"no pixel data{cut}")
+    if not all(dataset.get(name) for name in _SIZES):
+        raise slices.SkippedError("its header does not say the size of the image")
     _complete(dataset)
     return dataset
 
@@ -129,9 +133,7 @@ def _complete(dataset) -> None:
     if not dataset.file_meta.get("TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = _syntax_as_read(dataset)
     defaults = {"SamplesPerPixel": 1, "PixelRepresentation": 0}
-    bits = dataset.get("BitsAllocated")
-    if bits is not None:
-        defaults |= {"BitsStored": bits}
+    defaults |= {"BitsStored": dataset.BitsAllocated}
     if dataset.get("SamplesPerPixel", 1) == 3:
         defaults |= {"PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
     else:

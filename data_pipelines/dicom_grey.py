@@ -15,9 +15,7 @@ from data_pipelines import (
 # projections, and what is of an unknown device: their values have no unit, and they are
 # read in the window that the file brings
 _SHOWN_AS_SENT = ("CR", "DX", "MG", "OT", "PX", "RF", "XA")
-# of CT's values; other types (RescaleType, RescaleLUT) are of other quantities
-_HOUNSFIELD = ("", "HU", "US")
-_HOUNSFIELD_SLOPES = 1e-2, 1e2
+_HOUNSFIELD_SLOPES = 1e-2, 1e2  # beyond them CT's values are in no unit that we know
 _SAMPLED = 2**25  # values of a volume that percentiles are taken of
 
 
@@ -117,12 +115,14 @@ def is_hounsfield(dataset) -> bool:
         return str(item.get("ModalityLUTType") or "").strip().upper() == "HU"
     found = dicom_header.rescale(dataset, 0)
     kind = dicom_header.nearest(dataset, 0, dicom_header.TRANSFORM, "RescaleType")
+    kind = str(kind or "").strip().upper()
     low, high = _HOUNSFIELD_SLOPES
-    return (
-        found is not None
-        and low <= abs(found[0]) <= high
-        and str(kind or "").strip().upper() in _HOUNSFIELD
-    )
+    if found is None or not low <= abs(found[0]) <= high:
+        return False
+    # "US" is "unspecified": often written beside Hounsfield units, but also beside
+    # what is derived from them, as blood flow, which is then shown in colour
+    coloured = dataset.get("PixelPresentation") in ("COLOR", "MIXED")
+    return kind in ("", "HU") or (kind == "US" and not coloured)
 
 
 def is_inverted(dataset) -> bool:
