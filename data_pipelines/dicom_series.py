@@ -49,12 +49,12 @@ def group(
     Returns:
       first file -> all files, of each series that has several.
     """
-    found: dict[str, list[pathlib.Path]] = {}
+    found: dict[tuple[str, str], list[pathlib.Path]] = {}
     with quiet.readers():
         for path in paths:
-            uid = _series_of(path)
-            if uid:
-                found.setdefault(uid, []).append(path)
+            series = _series_of(path)
+            if series:
+                found.setdefault(series, []).append(path)
     return {each[0]: tuple(each) for each in found.values() if len(each) > 1}
 
 
@@ -133,8 +133,8 @@ def _samples(files, decode):
     return samples, refused
 
 
-def _series_of(path) -> str | None:
-    """The UID of a file's series where it is one slice of a volume."""
+def _series_of(path) -> tuple[str, str] | None:
+    """(modality, UID) of a file's series where it is one slice of a volume."""
     from pydicom import datadict, filereader
 
     with contextlib.suppress(Exception):  # `read` says what is wrong
@@ -147,14 +147,19 @@ def _series_of(path) -> str | None:
                 force=True,
                 specific_tags=list(map(datadict.tag_for_keyword, _TAGS)),
             )
+        modality, uid = (
+            str(header.get(name) or "").strip()
+            for name in ("Modality", "SeriesInstanceUID")
+        )
         if (
-            str(header.get("Modality") or "").strip() in _VOLUMES
+            modality in _VOLUMES
+            and uid
             and header.get("Rows")
             and header.get("SamplesPerPixel") == 1
             and header.get("PhotometricInterpretation") != "PALETTE COLOR"
             and dicom_header.num_frames(header) == 1
         ):
-            return str(header.get("SeriesInstanceUID") or "").strip() or None
+            return modality, uid
     return None
 
 

@@ -156,12 +156,21 @@ def _packaged(source, dataset, first):
     if name and name not in packaged.SETS:
         known = ", ".join(f"{PACKAGED}:{each}" for each in packaged.SETS)
         raise ValueError(f"no packaged set {name!r}; there are {known}, and {PACKAGED}")
-    files = [
-        (path, dataset or f"{PACKAGED}:{each}", read)
-        for each in ([name] if name else packaged.SETS)
-        for path, read in packaged.SETS[each]()
-    ]
-    return _numbered(files, first)
+    inputs = []
+    for each in [name] if name else packaged.SETS:
+        for paths, read in packaged.SETS[each]():
+            numbers = tuple(range(first, first + len(paths)))
+            first += len(paths)
+            inputs.append(
+                Input(
+                    paths,
+                    dataset or f"{PACKAGED}:{each}",
+                    functools.partial(read, paths),
+                    numbers,
+                    read if len(paths) > 1 else None,
+                )
+            )
+    return inputs
 
 
 def _numbered(files, first: int) -> list[Input]:
