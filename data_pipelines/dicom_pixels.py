@@ -55,7 +55,7 @@ def frames(dataset) -> Frames:
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         held, decode = _encapsulated(dataset, named)
     else:
-        held, decode = _native(dataset)
+        held, decode = _native(dataset, named)
     if not held:
         raise slices.SkippedError("the pixel data end before those of the first frame")
     return Frames(min(held, named), max(named - held, 0), decode)
@@ -73,27 +73,27 @@ def to_colour(frame: np.ndarray, dataset) -> np.ndarray:
     return (frame >> max(dataset.BitsStored - 8, 0)).astype(np.uint8)
 
 
-def _native(dataset):
+def _native(dataset, named):
     from pydicom import pixels
 
-    options = _options(dataset)
     decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
+    options = _options(dataset)
+    pixel_bits = dataset.SamplesPerPixel * dataset.BitsAllocated
+    frame_bits = dataset.Rows * dataset.Columns * pixel_bits
+    held_bits = 8 * len(_pixel_data(dataset))
+    if "422" in dataset.PhotometricInterpretation:
+        if held_bits >= named * frame_bits:  # decompressed, and called as before
+            options = {"photometric_interpretation": "YBR_FULL"}
+        else:
+            frame_bits = frame_bits * 2 // 3
+    held = held_bits // frame_bits
+    options["number_of_frames"] = min(named, held)  # else a cut file is refused
 
     def decode(index: int) -> np.ndarray:
         frame, _ = decoder.as_array(dataset, index=index, **options)
         return _finished(frame, dataset)
 
-    return _num_native(dataset), decode
-
-
-def _num_native(dataset) -> int:
-    """Whole frames in uncompressed pixel data."""
-    bits = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel
-    bits *= dataset.BitsAllocated
-    if "422" in dataset.PhotometricInterpretation:
-        bits = bits * 2 // 3
-    held = 8 * len(_pixel_data(dataset))
-    return held // bits if bits else 0
+    return held, decode
 
 
 def _pixel_data(dataset) -> bytes:
