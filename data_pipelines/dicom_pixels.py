@@ -5,7 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom_header, dicom_syntax, dicom_tables, slices
+from data_pipelines import (
+    dicom_header,
+    dicom_stream,
+    dicom_syntax,
+    dicom_tables,
+    slices,
+)
 
 _LARGEST_FRAME = 2**31  # pixels
 # a frame over so many pixels must have a byte of compressed data for so many of them
@@ -112,6 +118,7 @@ def _encapsulated(dataset, named):
     decoder = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID)
     options = utils.as_pixel_options(dataset, number_of_frames=1) | _options(dataset)
     options.pop("extended_offsets", None)
+    options["decoding_plugin"] = dicom_syntax.plugin(dataset)
     size = dataset.Rows * dataset.Columns
 
     def decode(index: int) -> np.ndarray:
@@ -120,6 +127,7 @@ def _encapsulated(dataset, named):
             raise slices.SkippedError(
                 "frames of more pixels than their compressed data can hold"
             )
+        dicom_stream.check(stream, dataset)
         data = encaps.encapsulate([stream], has_bot=False)
         frame, _ = decoder.as_array(data, index=0, **options)
         return _finished(frame, dataset)

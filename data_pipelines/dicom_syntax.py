@@ -19,6 +19,11 @@ _PACKAGES = {
 }
 _PREFIX = "1.2.840.10008.1.2."
 _TWELVE_BIT = _PREFIX + "4.51"
+# of the decoders that there are the first is taken, and no other: GDCM, the last, ends
+# the process on some broken streams
+_ORDER = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
+_ORDER_OF_8_BIT_JPEG = ("pillow", "pylibjpeg", "gdcm")
+_8_BIT_JPEG = (_PREFIX + "4.50", _TWELVE_BIT)
 _VIDEO = ("4.10", "7.1", "7.2")  # beginnings: MPEG2, MPEG-4, HEVC, SMPTE 2110
 _ELSEWHERE = ("4.94", "4.95", "4.204", "4.205")  # JPIP: pixels on a server
 
@@ -44,6 +49,17 @@ def check(dataset) -> None:
         raise slices.SkippedError(
             f"{name(uid)}, 12-bit: pip install pylibjpeg pylibjpeg-libjpeg (GPL v3)"
         )
+
+
+def plugin(dataset) -> str:
+    """The name of the decoder for a data set that `check` lets pass; "" for none."""
+    from pydicom import pixels
+
+    uid = str(dataset.file_meta.TransferSyntaxUID).strip()
+    plugins = pixels.get_decoder(uid).available_plugins
+    eight_bit = uid in _8_BIT_JPEG and dataset.BitsStored <= 8
+    order = _ORDER_OF_8_BIT_JPEG if eight_bit else _ORDER
+    return next((each for each in order if each in plugins), "")
 
 
 def name(uid: str) -> str:
