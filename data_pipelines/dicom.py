@@ -1,234 +1,122 @@
-"""Reads DICOM files; each frame is a slice."""
+"""Reads a DICOM file; each frame is a slice."""
 
-import contextlib
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from data_pipelines import dicom_header, intensity, quiet, slices
+from data_pipelines import (
+    dicom_file,
+    dicom_grey,
+    dicom_header,
+    dicom_order,
+    dicom_pixels,
+    dicom_slide,
+    intensity,
+    slices,
+)
 
-# modalities (PS3.3, C.7.3.1.1.1) whose objects hold no image of a patient
-NOT_IMAGES = {
-    "AU": "audio",
-    "DOC": "document",
-    "ECG": "electrocardiogram",
-    "KO": "key object selection",
-    "PR": "presentation state",
-    "REG": "registration",
-    "RTDOSE": "radiotherapy dose",
-    "RTPLAN": "radiotherapy plan",
-    "RTSTRUCT": "radiotherapy structures",
-    "SEG": "segmentation",
-    "SR": "structured report",
-}
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# of these the slices of a series are one volume, which has one scale
-_VOLUMES = ("CT", "MR", "NM", "OPT", "PT")
-_JPEG_12_BIT = "1.2.840.10008.1.2.4.51"
+_KEPT = 2**28  # bytes of frames that are not decoded a second time
 
 
-def read(path: pathlib.Path, context: slices.Context) -> Iterator[slices.Slice]:
-    """Yields the frames of a DICOM file, as a viewer shows them.
+def read(
+    path: pathlib.Path, context: slices.Context
+) -> Iterator[slices.Slice | slices.Skipped]:
+    """Yields the frames of a DICOM file, as those who read such images see them.
 
-    Modality tables and slopes are applied (also those of single frames), MONOCHROME1
-    is inverted, palettes and YBR become RGB. Grey frames of more than 8 bits are
-    scaled together.
+    Frames are in the order of their place in the patient. Modality tables and slopes
+    are applied (also those of single frames), MONOCHROME1 is inverted, palettes and YBR
+    become RGB. Grey frames have one scale, see `dicom_grey.scale_of`.
 
     Args:
       path: a DICOM file.
       context: counts where the header does not say.
 
     Raises:
-      slices.SkippedError: the file holds no image.
+      slices.SkippedError: the file holds no image, or none that can be decoded.
     """
-    dataset = _parse(path)
-    found = slices.modality_of(dataset.get("Modality"), context.modality)
-    organ = slices.organ_of(dataset.get("BodyPartExamined"))
-    frames, rule = _frames(dataset, found, organ)
-    for index, frame in enumerate(frames):
-        yield _slice(dataset, index, frame, context, found, rule)
-
-
-def read_series(
-    paths: Sequence[pathlib.Path], context: slices.Context
-) -> Iterator[slices.Slice | slices.Skipped]:
-    """Yields the slices of a series in files of one grey frame each, in one scale.
-
-    Args:
-      paths: the files, as `series` groups them.
-      context: counts where the headers do not say.
-    """
-    datasets, values = [], []
-    for file, path in enumerate(paths):
-        try:
-            dataset = _parse(path)
-            (frame,) = _decoded(dataset)
-            values.append(_values(dataset, 0, frame))
-            datasets.append((file, dataset))
-        except Exception as error:
-            yield slices.Skipped(file, slices.reason_of(error))
-    if not datasets:
+    dataset = dicom_file.parse(path)
+    if dicom_slide.is_slide(dataset):
+        yield from _tiles(dataset, context)
         return
-    _, first = datasets[0]
-    modality = slices.modality_of(first.get("Modality"), context.modality)
-    rule = intensity.rule_for(
-        modality=modality,
-        organ=slices.organ_of(first.get("BodyPartExamined")),
-        hounsfield=dicom_header.rescale(first, 0) is not None,
-    )
-    scaled = intensity.all_to_uint8(values, rule)
-    for (file, dataset), frame in zip(datasets, scaled, strict=True):
-        (frame,) = _shown(dataset, [frame])
-        piece = _slice(dataset, 0, frame, context, modality, rule.name)
-        yield piece._replace(file=file)
+    frames = dicom_pixels.frames(dataset)
+    if frames.missing:
+        yield slices.Skipped(0, "frames that the header names and the file lacks")
+    places = [dicom_order.place(dataset, index) for index in range(frames.count)]
+    order = dicom_order.sorted_places(places)
+    several = dicom_header.num_frames(dataset) > 1
+    number = None if several else dicom_header.slice_index(dataset)
+    shown = _colours if dicom_pixels.is_colour(dataset) else _greys
+    for place, (index, pixels, rule) in enumerate(
+        shown(dataset, frames, order, context)
+    ):
+        piece = piece_of(dataset, index, pixels, rule, context)
+        yield piece._replace(index=place if several else number)
 
 
-def series(
-    paths: Sequence[pathlib.Path],
-) -> dict[pathlib.Path, tuple[pathlib.Path, ...]]:
-    """Files of one series that need one scale, by its first file.
-
-    They are single grey frames of more than 8 bits of a modality that makes volumes;
-    not CT in Hounsfield units, whose windows are fixed.
-
-    Args:
-      paths: DICOM files, in their order.
-
-    Returns:
-      first file -> all files, of each series that has several.
-    """
-    found: dict[str, list[pathlib.Path]] = {}
-    with quiet.readers():
-        for path in paths:
-            uid = _series_to_scale(path)
-            if uid:
-                found.setdefault(uid, []).append(path)
-    return {group[0]: tuple(group) for group in found.values() if len(group) > 1}
-
-
-def _series_to_scale(path) -> str | None:
-    """The UID of a file's series where it must be scaled with the others."""
-    import pydicom
-
-    tags = ["SeriesInstanceUID", "Modality", "BitsAllocated", "SamplesPerPixel"]
-    tags += ["NumberOfFrames", "RescaleSlope", "PhotometricInterpretation"]
-    with contextlib.suppress(Exception):  # `read` says what is wrong
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-        modality = str(header.get("Modality") or "")
-        fixed = modality == "CT" and header.get("RescaleSlope") is not None
-        if (
-            modality in _VOLUMES
-            and not fixed
-            and not _has_palette(header)
-            and header.SamplesPerPixel == 1
-            and header.BitsAllocated > 8
-            and dicom_header.num_frames(header) == 1
-        ):
-            return str(header.get("SeriesInstanceUID") or "") or None
-    return None
-
-
-def _slice(dataset, index, frame, context, modality, rule) -> slices.Slice:
+def piece_of(
+    dataset, index: int, pixels: np.ndarray, rule: str, context: slices.Context
+) -> slices.Slice:
+    """The slice of a frame whose pixels are uint8, its index in the volume left out."""
     return slices.Slice(
-        pixels=slices.grey_where_equal(frame),
-        modality=modality,
+        pixels=slices.grey_where_equal(pixels),
+        modality=slices.modality_of(dataset.get("Modality"), context.modality),
         organ=slices.organ_of(dataset.get("BodyPartExamined")),
         spacing=dicom_header.spacing(dataset, index),
         identity=dicom_header.identity(dataset, context.identity),
-        index=dicom_header.slice_index(dataset, index),
+        index=None,
         intensity_rule=rule,
         identities=dicom_header.identities(dataset),
         flags=dicom_header.flags(dataset),
     )
 
 
-def _parse(path):
-    import pydicom
+def remembered(decode: Callable[[Any], np.ndarray]) -> Callable[[Any], np.ndarray]:
+    """`decode`, whose results wait for the second call as far as `_KEPT` bytes last."""
+    kept: dict[Any, np.ndarray] = {}
 
-    try:
-        dataset = pydicom.dcmread(path)
-    except pydicom.errors.InvalidDicomError:
-        raise slices.SkippedError("not a DICOM file: it has no DICM marker") from None
-    code = str(dataset.get("Modality") or "")
-    if code in NOT_IMAGES:
-        raise slices.SkippedError(f"not an image: {code}, {NOT_IMAGES[code]}")
-    if not any(name in dataset for name in _PIXELS):
-        raise slices.SkippedError("no pixel data")
-    return dataset
+    def decode_or_recall(key):
+        if key in kept:
+            return kept.pop(key)
+        frame = decode(key)
+        if frame.nbytes + sum(each.nbytes for each in kept.values()) <= _KEPT:
+            kept[key] = frame
+        return frame
 
-
-def _frames(dataset, modality, organ) -> tuple[Iterable[np.ndarray], str]:
-    """uint8 frames [H, W] or [H, W, 3], and the name of the intensity rule."""
-    if _has_palette(dataset) or dataset.SamplesPerPixel > 1:
-        return _colour(dataset), intensity.UNTOUCHED
-    rescale = dicom_header.rescale(dataset, 0)
-    plain = "ModalityLUTSequence" not in dataset and rescale in (None, (1.0, 0.0))
-    if dataset.BitsAllocated == 8 and plain:
-        return _shown(dataset, _decoded(dataset)), intensity.UNTOUCHED
-    rule = intensity.rule_for(
-        modality=modality, organ=organ, hounsfield=rescale is not None
-    )
-    values = [
-        _values(dataset, index, frame) for index, frame in enumerate(_decoded(dataset))
-    ]
-    return _shown(dataset, intensity.to_uint8(np.stack(values), rule)), rule.name
+    return decode_or_recall
 
 
-def _decoded(dataset) -> Iterator[np.ndarray]:
-    from pydicom import pixels
-
-    try:
-        # one by one, so that a long loop is never in memory whole; not `iter_pixels`,
-        # which fails on JPEG 2000 of the other signedness (3.0.2)
-        for index in range(dicom_header.num_frames(dataset)):
-            yield pixels.pixel_array(dataset, index=index)
-    except Exception:
-        if dataset.file_meta.TransferSyntaxUID != _JPEG_12_BIT:
-            raise
-        raise slices.SkippedError(
-            "12-bit JPEG: install pylibjpeg-libjpeg (GPL v3) to read it"
-        ) from None
-
-
-def _colour(dataset) -> Iterator[np.ndarray]:
-    from pydicom import pixels
-
-    palette = _has_palette(dataset)
-    for frame in _decoded(dataset):
-        bits = dataset.BitsStored
-        if palette:
-            frame = pixels.apply_color_lut(frame, dataset)
-            bits = 8 * frame.dtype.itemsize
-        yield (frame[..., :3] >> max(bits - 8, 0)).astype(np.uint8)
+def _greys(dataset, frames, order, context) -> Iterator[tuple[int, np.ndarray, str]]:
+    middle = order[len(order) // 2]
+    modality = slices.modality_of(dataset.get("Modality"), context.modality)
+    organ = slices.organ_of(dataset.get("BodyPartExamined"))
+    scale = dicom_grey.scale_of(dataset, modality, organ, middle, frames.decode(middle))
+    decode = frames.decode
+    if dicom_grey.is_open(scale):
+        decode = remembered(decode)
+        num_values = frames.count * dataset.Rows * dataset.Columns
+        samples = (
+            dicom_grey.sample(dataset, index, decode(index), num_values=num_values)
+            for index in order
+        )
+        scale = dicom_grey.with_limits(scale, samples)
+    for index in order:
+        pixels = dicom_grey.to_uint8(dataset, index, decode(index), scale)
+        yield index, pixels, scale.name
 
 
-def _has_palette(dataset) -> bool:
-    return dataset.PhotometricInterpretation == "PALETTE COLOR"
+def _colours(dataset, frames, order, _) -> Iterator[tuple[int, np.ndarray, str]]:
+    for index in order:
+        pixels = dicom_pixels.to_colour(frames.decode(index), dataset)
+        yield index, pixels, intensity.UNTOUCHED
 
 
-def _shown(dataset, frames) -> Iterator[np.ndarray]:
-    """Bright is dense: MONOCHROME1 says that low values are shown bright."""
-    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    return (255 - frame if inverted else frame for frame in frames)
-
-
-def _values(dataset, index, frame) -> np.ndarray:
-    """A frame in the unit of its modality: Hounsfield units for CT."""
-    from pydicom import pixels
-
-    if "ModalityLUTSequence" in dataset:
-        return pixels.apply_modality_lut(frame, dataset)
-    slope, intercept = dicom_header.rescale(dataset, index) or (1.0, 0.0)
-    values = frame.astype(np.float32) * slope + intercept
-    values[_is_padding(dataset, frame)] = np.nan
-    return values
-
-
-def _is_padding(dataset, frame) -> np.ndarray:
-    """Where a stored value means that the device measured nothing."""
-    low = dataset.get("PixelPaddingValue")
-    if low is None:
-        return np.zeros(frame.shape, bool)
-    high = dataset.get("PixelPaddingRangeLimit", low)
-    return (frame >= min(low, high)) & (frame <= max(low, high))
+def _tiles(dataset, context) -> Iterator[slices.Slice | slices.Skipped]:
+    for index, tile in dicom_slide.tiles(dataset, context.tile_microns):
+        if tile is None:
+            yield slices.Skipped(0, "a tile of a slide without tissue")
+        else:
+            rule = intensity.UNTOUCHED
+            piece = piece_of(dataset, index, tile, rule, context)
+            yield piece._replace(index=index)

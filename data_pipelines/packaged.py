@@ -3,14 +3,16 @@
 import functools
 import importlib.util
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom, images, intensity, mni, slices
+from data_pipelines import dicom, dicom_series, images, intensity, mni, slices
 
-Reader = Callable[[], Iterator[slices.Slice]]
+# of a file, or of the files of one series, or of some of them
+Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]
+Files = list[tuple[tuple[pathlib.Path, ...], Reader]]
 
 
 class Tiling(NamedTuple):
@@ -40,13 +42,13 @@ TILINGS = {
 _DISC = 24  # brightest channel of a fundus photograph inside its disc, at least
 
 
-def mni_files() -> list[tuple[pathlib.Path, Reader]]:
+def mni_files() -> Files:
     """The training part of nilearn's MNI brain: (file, reader)."""
-    return [(mni.path("t1"), _read_mni)]
+    return [((mni.path("t1"),), _read_mni)]
 
 
-def dicom_files() -> list[tuple[pathlib.Path, Reader]]:
-    """All files, broken ones too, of pydicom's tests and of pydicom-data."""
+def dicom_files() -> Files:
+    """All files, broken ones too, of pydicom's tests and of pydicom-data, by series."""
     folders = (
         _folder("pydicom", "pydicom") / "data" / "test_files",
         _folder("data_store", "pydicom-data") / "data",
@@ -57,14 +59,18 @@ def dicom_files() -> list[tuple[pathlib.Path, Reader]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     ]
-    return [(path, functools.partial(_read_dicom, path)) for path in paths]
+    series = dicom_series.group(paths)
+    later = {path for together in series.values() for path in together[1:]}
+    return [
+        (series.get(path, (path,)), _read_dicom) for path in paths if path not in later
+    ]
 
 
-def skimage_files() -> list[tuple[pathlib.Path, Reader]]:
+def skimage_files() -> Files:
     """The medical ones of scikit-image's pictures: (file, reader that tiles it)."""
     folder = _folder("skimage", "scikit-image") / "data"
     return [
-        (folder / name, functools.partial(_read_tiles, folder / name, tiling))
+        ((folder / name,), functools.partial(_read_tiles, tiling=tiling))
         for name, tiling in TILINGS.items()
     ]
 
@@ -82,7 +88,7 @@ def _folder(module: str, distribution: str) -> pathlib.Path:
     return pathlib.Path(spec.submodule_search_locations[0])
 
 
-def _read_mni() -> Iterator[slices.Slice]:
+def _read_mni(_) -> Iterator[slices.Slice]:
     brain = mni.load()
     for piece in mni.cube_slices(brain, part="training", per_plane=None):
         yield slices.Slice(
@@ -96,14 +102,19 @@ def _read_mni() -> Iterator[slices.Slice]:
         )
 
 
-def _read_dicom(path) -> Iterator[slices.Slice]:
-    for piece in dicom.read(path, slices.Context(f"packaged {path.name}")):
-        if piece.modality == "OT":
+def _read_dicom(paths) -> Iterator[slices.Slice | slices.Skipped]:
+    context = slices.Context(f"packaged {paths[0].name}")
+    several = len(paths) > 1
+    for piece in (
+        dicom_series.read(paths, context) if several else dicom.read(paths[0], context)
+    ):
+        if isinstance(piece, slices.Slice) and piece.modality == "OT":
             raise slices.SkippedError("a test pattern: its modality is OT or absent")
         yield piece
 
 
-def _read_tiles(path, tiling: Tiling) -> Iterator[slices.Slice]:
+def _read_tiles(paths, *, tiling: Tiling) -> Iterator[slices.Slice]:
+    (path,) = paths
     (page,) = images.pixels(path)
     page = slices.grey_where_equal(page)
     for index, pixels in enumerate(_tiles(page, tiling)):

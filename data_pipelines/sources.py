@@ -7,7 +7,16 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import dicom, images, names, nifti, packaged, slices, tfds_source
+from data_pipelines import (
+    dicom,
+    dicom_series,
+    images,
+    names,
+    nifti,
+    packaged,
+    slices,
+    tfds_source,
+)
 
 PACKAGED = "packaged"
 EXTENSIONS = {
@@ -112,7 +121,9 @@ def expand(
         )
     name = dataset or "local"
     folder = f"{name} {root.resolve().name}"
-    series = dicom.series([path for path, kind in formats.items() if kind == "DICOM"])
+    series = dicom_series.group(
+        [path for path, kind in formats.items() if kind == "DICOM"]
+    )
     inputs, taken = [], set()
     numbers = {path: number for number, path in enumerate(paths, start=first)}
     for path, kind in formats.items():
@@ -129,7 +140,7 @@ def expand(
         elif kind is None:
             read = functools.partial(_skip, "not an image format")
         elif len(together) > 1:
-            read_some = functools.partial(dicom.read_series, context=context)
+            read_some = functools.partial(dicom_series.read, context=context)
             read = functools.partial(read_some, together)
         else:
             read = functools.partial(_READERS[kind], path, context)
@@ -145,12 +156,21 @@ def _packaged(source, dataset, first):
     if name and name not in packaged.SETS:
         known = ", ".join(f"{PACKAGED}:{each}" for each in packaged.SETS)
         raise ValueError(f"no packaged set {name!r}; there are {known}, and {PACKAGED}")
-    files = [
-        (path, dataset or f"{PACKAGED}:{each}", read)
-        for each in ([name] if name else packaged.SETS)
-        for path, read in packaged.SETS[each]()
-    ]
-    return _numbered(files, first)
+    inputs = []
+    for each in [name] if name else packaged.SETS:
+        for paths, read in packaged.SETS[each]():
+            numbers = tuple(range(first, first + len(paths)))
+            first += len(paths)
+            inputs.append(
+                Input(
+                    paths,
+                    dataset or f"{PACKAGED}:{each}",
+                    functools.partial(read, paths),
+                    numbers,
+                    read if len(paths) > 1 else None,
+                )
+            )
+    return inputs
 
 
 def _numbered(files, first: int) -> list[Input]:

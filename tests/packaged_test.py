@@ -9,9 +9,9 @@ from data_pipelines import packaged, shards, slices, sources
 
 def test_every_tile_is_of_its_picture_and_shows_something():
     modalities = set()
-    for path, read in packaged.skimage_files():
-        tiling = packaged.TILINGS[path.name]
-        tiles = list(read())
+    for paths, read in packaged.skimage_files():
+        tiling = packaged.TILINGS[paths[0].name]
+        tiles = list(read(paths))
         assert tiles
         for tile in tiles:
             assert tile.pixels.shape[:2] == (tiling.size, tiling.size)
@@ -22,17 +22,19 @@ def test_every_tile_is_of_its_picture_and_shows_something():
 
 
 def test_fundus_tiles_lie_inside_the_disc():
-    (read,) = [
-        read for path, read in packaged.skimage_files() if path.name == "retina.jpg"
+    tiles = [
+        tile.pixels
+        for paths, read in packaged.skimage_files()
+        if paths[0].name == "retina.jpg"
+        for tile in read(paths)
     ]
-    tiles = [tile.pixels for tile in read()]
     assert len(tiles) > 100
     assert max((tile.max(axis=-1) < 24).mean() for tile in tiles) < 0.01
 
 
 def test_brain_slices_are_many_and_one_group():
-    ((_, read),) = packaged.mni_files()
-    pieces = list(read())
+    ((paths, read),) = packaged.mni_files()
+    pieces = list(read(paths))
     assert 300 < len(pieces) < 450
     assert {piece.identity for piece in pieces} == {"packaged mni152"}
     assert np.mean([piece.pixels.mean() for piece in pieces]) > 40
@@ -56,9 +58,19 @@ def test_all_of_them_make_a_mixture_of_six_modalities(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_dicom_files_keep_the_broken_and_leave_test_patterns_out():
-    files = packaged.dicom_files()
-    by_name = {path.name: read for path, read in files}
-    assert "MR_truncated.dcm" in by_name
+    files = {paths[0].name: (paths, read) for paths, read in packaged.dicom_files()}
+    names = {path.name for paths, _ in files.values() for path in paths}
+    assert "MR_truncated.dcm" in names
+
+    def read(name):
+        paths, reader = files[name]
+        return list(reader(paths))
+
     with pytest.raises(slices.SkippedError, match="test pattern"):
-        list(by_name["SC_rgb_jpeg.dcm"]())
-    assert [piece.modality for piece in by_name["CT_small.dcm"]()] == ["CT"]
+        read("SC_rgb_jpeg.dcm")
+    assert [piece.modality for piece in read("CT_small.dcm")] == ["CT"]
+    series, _ = files["MR_small.dcm"]
+    assert "MR_truncated.dcm" in {path.name for path in series}
+    pieces = [each for each in read("MR_small.dcm") if isinstance(each, slices.Slice)]
+    assert len(pieces) == len(series) - 1
+    assert all((piece.pixels == pieces[0].pixels).all() for piece in pieces)

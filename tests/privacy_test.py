@@ -64,12 +64,12 @@ def folder(tmp_path_factory):
     )
     nibabel.save(volume, inner / f"{SECRET}.nii.gz")
     planted = 0
-    for path, _ in packaged.dicom_files():
+    for path in [path for paths, _ in packaged.dicom_files() for path in paths]:
         if planted < NUM_DICOM and path.stat().st_size < 200_000:
             planted += _plant(path, inner / f"{SECRET}_{path.stem}.dcm")
     assert planted == NUM_DICOM
     (inner / f"{SECRET}_broken.dcm").write_bytes(
-        (inner / f"{SECRET}_MR_small.dcm").read_bytes()[:-3000]
+        min(inner.glob("*.dcm")).read_bytes()[:-3000]
     )
     (inner / f"{SECRET}_broken.png").write_bytes(b"\x89PNG " + SECRET.encode())
     (inner / f"{SECRET}.txt").write_text(SECRET)
