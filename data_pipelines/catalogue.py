@@ -59,9 +59,8 @@ def find(name: str) -> catalogue_source.Source:
       ValueError: there is none; the message has the nearest names.
     """
     wanted = name.strip().lower()
-    for source in SOURCES:
-        if wanted == source.name.lower():
-            return source
+    if source := named(wanted):
+        return source
     released = [
         each for each in SOURCES if each.released and wanted == each.released.lower()
     ]
@@ -73,6 +72,12 @@ def find(name: str) -> catalogue_source.Source:
     near = [each.name for each in released] or list(dict.fromkeys(near))[:5]
     hint = f"did you mean {' or '.join(near)}?" if near else "see `catalogue`"
     raise ValueError(f"no source {name!r} among the paper's {len(SOURCES)}; {hint}")
+
+
+def named(name: str | None) -> catalogue_source.Source | None:
+    """The source of exactly this name, in either case, or None."""
+    wanted = (name or "").lower()
+    return next((each for each in SOURCES if each.name.lower() == wanted), None)
 
 
 def choose(
@@ -141,7 +146,7 @@ def select(
     if not any(_image(source, path) for path in inner):
         raise ValueError(
             f"{root}: not one of {len(paths)} files is laid out as {source.name}; "
-            f"expected {' or '.join(source.images)}"
+            f"expected {' or '.join(source.images)}; another --dataset takes all files"
         )
     if lines is None:
         names = catalogue_lists.own(source, root, paths)

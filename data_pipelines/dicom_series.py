@@ -52,7 +52,7 @@ def group(
     found: dict[tuple[str, str], list[pathlib.Path]] = {}
     with quiet.readers():
         for path in paths:
-            series = _series_of(path)
+            series = series_of(path)
             if series:
                 found.setdefault(series, []).append(path)
     return {each[0]: tuple(each) for each in found.values() if len(each) > 1}
@@ -133,8 +133,11 @@ def _samples(files, decode):
     return samples, refused
 
 
-def _series_of(path) -> tuple[str, str] | None:
-    """(modality, UID) of a file's series where it is one slice of a volume."""
+def series_of(path: pathlib.Path) -> tuple[str, str] | None:
+    """(modality, UID) of a file's series where it is one slice of a volume.
+
+    None of any other file; what is wrong with it `read` says.
+    """
     from pydicom import datadict, filereader
 
     with contextlib.suppress(Exception):  # `read` says what is wrong

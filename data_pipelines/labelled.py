@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import images, mni, names, quiet, reading, slices, sources, volumes
+from data_pipelines import (
+    formats,
+    images,
+    mni,
+    names,
+    quiet,
+    reading,
+    slices,
+    volumes,
+)
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side
@@ -15,7 +24,7 @@ _TEST_SHARE = 0.25
 _TESTED = ("val", "test")  # folders beside train/ of a split made by others
 _MAX_CLASSES = 32  # of a mask; more distinct values are not class numbers
 _EXTENSIONS = tuple(
-    ending for name in images.FORMATS for ending in sources.EXTENSIONS[name]
+    ending for name in images.FORMATS for ending in formats.EXTENSIONS[name]
 )
 
 

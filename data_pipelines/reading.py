@@ -80,7 +80,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
     dropped = [collections.Counter() for _ in entry.paths]
     with quiet.readers():
         try:
-            for item in entry.read():
+            for item in entry.read(entry.paths):
                 if isinstance(item, slices.Skipped):
                     dropped[item.file][item.reason] += 1
                     continue

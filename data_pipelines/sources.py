@@ -1,32 +1,24 @@
 """What the user names, as a sorted list of input files, each with its reader."""
 
 import functools
-import os
 import pathlib
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from data_pipelines import (
-    dicom,
+    catalogue,
+    catalogue_source,
     dicom_series,
-    images,
-    names,
-    nifti,
+    folders,
+    formats,
     packaged,
     slices,
     tfds_source,
 )
 
 PACKAGED = "packaged"
-EXTENSIONS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "TIFF": (".tif", ".tiff"),
-    "DICOM": (".dcm", ".dicom", ".ima"),
-    "NIfTI": (".nii", ".nii.gz"),
-}
-_LABEL_FOLDERS = ("labels", "annotations")  # beside images/: the truth, no pictures
+Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]
+Look = Callable[[Sequence[pathlib.Path]], Sequence[folders.Look]]
 
 
 class Input(NamedTuple):
@@ -35,28 +27,21 @@ class Input(NamedTuple):
     Attributes:
       paths: where they lie; neither stored nor printed.
       source: the data set that its records name.
-      read: yields slices, and `slices.Skipped` for a file of several; raises
-        `slices.SkippedError`, or whatever a library raises on a broken file. Can be
-        sent to another process.
+      read: of all of the paths, or of some of a series, yields slices, and
+        `slices.Skipped` for a file of several; raises `slices.SkippedError`, or
+        whatever a library raises on a broken file. Can be sent to another process.
       numbers: of the files among all that are read, from 1.
-      read_some: of a series, reads some of its files as `read` reads all.
     """
 
     paths: tuple[pathlib.Path, ...]
     source: str
-    read: Callable[[], Iterator[slices.Slice | slices.Skipped]]
+    read: Reader
     numbers: tuple[int, ...]
-    read_some: (
-        Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]
-        | None
-    ) = None
 
     def only(self, places: Sequence[int]) -> "Input":
         """The input without the other files of its series."""
-        paths = tuple(self.paths[place] for place in places)
         return self._replace(
-            paths=paths,
-            read=functools.partial(self.read_some, paths),
+            paths=tuple(self.paths[place] for place in places),
             numbers=tuple(self.numbers[place] for place in places),
         )
 
@@ -67,11 +52,20 @@ def expand_all(
     dataset: str | None,
     context: slices.Context,
     first: int,
+    look: Look = folders.look_all,
+    lines: Sequence[str] | None = None,
 ) -> list[Input]:
     """The inputs of several sources, see `expand`, numbered on from `first`."""
     inputs: list[Input] = []
     for name in given:
-        inputs += expand(name, dataset=dataset, context=context, first=first)
+        inputs += expand(
+            name,
+            dataset=dataset,
+            context=context,
+            first=first,
+            look=look,
+            lines=lines,
+        )
         first = 1 + max(max(entry.numbers) for entry in inputs)
     return inputs
 
@@ -82,76 +76,130 @@ def expand(
     dataset: str | None,
     context: slices.Context,
     first: int,
+    look: Look = folders.look_all,
+    lines: Sequence[str] | None = None,
 ) -> list[Input]:
     """The files of a folder, one file, or a named set, in sorted order.
 
-    The files of a DICOM series whose scale its slices must share come as one input, in
-    the place of the first.
+    The files of a DICOM series that is one volume come as one input, in the place of
+    the first. Where `dataset` is one of the paper's sources, what may be trained on is
+    read, and nothing else: see `catalogue`.
 
     Args:
       source: a path, "packaged", "packaged:NAME", or "tfds:NAME".
-      dataset: name that the records carry; None takes "local" or "packaged:NAME".
+      dataset: name that the records carry; None takes "local" or the set's own.
       context: what the user says of the files; each gets an identity of its own.
       first: number of the first file.
+      look: says what files are, see `folders.look_all`.
+      lines: of a list of the images to take of one of the paper's sources.
 
     Raises:
-      ValueError: there is no such modality or packaged set, or no image in the folder.
+      ValueError: there is no such modality or packaged set, no image in the folder, or
+        it is not laid out as the paper's source is.
       FileNotFoundError: there is no such path.
     """
     if context.modality not in (None, *slices.MODALITIES):
         known = ", ".join(slices.MODALITIES)
         raise ValueError(f"modality {context.modality!r}: DICOM has {known}")
     if source.split(":")[0] == PACKAGED:
-        return _packaged(source, dataset, first)
+        return _of_packaged(source, dataset, first)
     if source.startswith(tfds_source.PREFIX):
         name, files = tfds_source.files(source, context)
-        return _numbered([(path, dataset or name, read) for path, read in files], first)
+        return [
+            Input((path,), dataset or name, read, (number,))
+            for number, (path, read) in enumerate(files, start=first)
+        ]
     root = pathlib.Path(source)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
-    paths = sorted(_files(root), key=lambda path: names.natural(path.as_posix()))
-    oddities = {path: _oddity(path) for path in paths}
-    formats = {path: None if oddities[path] else _format(path) for path in paths}
-    if not any(formats.values()):
-        known = ", ".join(
-            f"{name} ({' '.join(endings)})" for name, endings in EXTENSIONS.items()
-        )
+    entry = catalogue.named(dataset)
+    if lines is not None and entry is None:
         raise ValueError(
-            f"{root}: no image among {len(paths)} files; looked for {known}"
+            "a list of training images goes with --dataset NAME of the catalogue"
         )
-    name = dataset or "local"
-    folder = f"{name} {root.resolve().name}"
-    series = dicom_series.group(
-        [path for path, kind in formats.items() if kind == "DICOM"]
-    )
-    inputs, taken = [], set()
+    return _of_folder(root, entry, dataset or "local", context, first, look, lines)
+
+
+def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]:
+    paths = folders.files(root)
+    looks = dict(zip(paths, look(paths), strict=True))
+    _check_any(root, looks)
+    reasons = {path: found.reason for path, found in looks.items()}
+    reasons |= {
+        part: folders.SLIDE_PART for each in looks.values() for part in each.parts
+    }
+    reasons |= {path: folders.LABEL for path in paths if folders.is_label(path, root)}
+    choices = {path: catalogue.Choice(None) for path in paths}
+    if entry is not None:
+        chosen = catalogue.select(entry, root, paths, lines=lines)
+        choices = dict(zip(paths, chosen, strict=True))
+        context = context._replace(modality=context.modality or entry.modalities[0])
+        dataset = entry.name
     numbers = {path: number for number, path in enumerate(paths, start=first)}
-    for path, kind in formats.items():
-        if path in taken:
-            continue
-        identity = f"{folder}/{path.relative_to(root).as_posix()}"
-        context = context._replace(identity=identity)
-        together = series.get(path, (path,))
-        taken.update(together)
-        if oddities[path]:
-            read = functools.partial(_skip, oddities[path])
-        elif _is_label(path, root):
-            read = functools.partial(_skip, "a label of the images beside it")
-        elif kind is None:
-            read = functools.partial(_skip, "not an image format")
-        elif len(together) > 1:
-            read_some = functools.partial(dicom_series.read, context=context)
-            read = functools.partial(read_some, together)
+    inputs = []
+    for together in _together(paths, looks, choices):
+        path = together[0]
+        reason = reasons[path] or choices[path].reason
+        place = f"{dataset} {root.resolve().name}/{path.relative_to(root).as_posix()}"
+        if reason:
+            read = functools.partial(_skip, reason)
         else:
-            read = functools.partial(_READERS[kind], path, context)
-        own = tuple(numbers[each] for each in together)
+            read = functools.partial(
+                _read,
+                kind=looks[path].format,
+                context=context._replace(identity=choices[path].identity or place),
+                entry=entry,
+                is_known=choices[path].identity is not None,
+            )
         inputs.append(
-            Input(together, name, read, own, read_some if len(own) > 1 else None)
+            Input(together, dataset, read, tuple(numbers[each] for each in together))
         )
     return inputs
 
 
-def _packaged(source, dataset, first):
+def _check_any(root, looks) -> None:
+    if not any(found.format for found in looks.values()):
+        known = ", ".join(
+            f"{name} ({' '.join(endings)})"
+            for name, endings in formats.EXTENSIONS.items()
+        )
+        raise ValueError(
+            f"{root}: no image among {len(looks)} files; looked for {known}"
+        )
+
+
+def _together(paths, looks, choices) -> list[tuple[pathlib.Path, ...]]:
+    """Files one by one, those of a series together, in the order of their first."""
+    groups: dict[object, list[pathlib.Path]] = {}
+    for path in paths:
+        series = looks[path].series
+        key = path if series is None else (series, choices[path])
+        groups.setdefault(key, []).append(path)
+    return [tuple(group) for group in groups.values()]
+
+
+def _read(
+    paths: Sequence[pathlib.Path],
+    *,
+    kind: str,
+    context: slices.Context,
+    entry: catalogue_source.Source | None,
+    is_known: bool,
+) -> Iterator[slices.Slice | slices.Skipped]:
+    """The slices of a file or series, with what the catalogue knows of them."""
+    if len(paths) > 1:
+        found = dicom_series.read(paths, context)
+    else:
+        found = formats.READERS[kind](paths[0], context)
+    for item in found:
+        if entry is not None and isinstance(item, slices.Slice):
+            item = item._replace(organ=item.organ or entry.organ)
+            if is_known:  # some headers have another id a view
+                item = item._replace(identity=context.identity)
+        yield item
+
+
+def _of_packaged(source, dataset, first) -> list[Input]:
     name = source.partition(":")[2]
     if name and name not in packaged.SETS:
         known = ", ".join(f"{PACKAGED}:{each}" for each in packaged.SETS)
@@ -161,89 +209,10 @@ def _packaged(source, dataset, first):
         for paths, read in packaged.SETS[each]():
             numbers = tuple(range(first, first + len(paths)))
             first += len(paths)
-            inputs.append(
-                Input(
-                    paths,
-                    dataset or f"{PACKAGED}:{each}",
-                    functools.partial(read, paths),
-                    numbers,
-                    read if len(paths) > 1 else None,
-                )
-            )
+            own = dataset or f"{PACKAGED}:{each}"
+            inputs.append(Input(tuple(paths), own, read, numbers))
     return inputs
 
 
-def _numbered(files, first: int) -> list[Input]:
-    """Inputs of (path, data set, reader)."""
-    return [
-        Input((path,), source, read, (number,))
-        for number, (path, source, read) in enumerate(files, start=first)
-    ]
-
-
-def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All below a folder; of folders, links and those that cannot be listed."""
-    if not root.is_dir():
-        yield root
-        return
-    closed: list[str] = []
-    for name, folders, files in os.walk(
-        root, onerror=lambda error: closed.append(error.filename)
-    ):
-        folder = pathlib.Path(name)
-        yield from (folder / each for each in files)
-        yield from (folder / each for each in folders if (folder / each).is_symlink())
-    yield from map(pathlib.Path, closed)
-
-
-def _oddity(path: pathlib.Path) -> str | None:
-    """Why a path cannot be read, whatever its format; or None."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return "a broken link, or not to be read by this user"
-    if path.is_symlink() and stat.S_ISDIR(mode):
-        return "a link to a folder: name the folder itself as a SOURCE"
-    if stat.S_ISDIR(mode):
-        return "a folder that this user may not list"
-    if not stat.S_ISREG(mode):
-        return "not a file: a pipe, a socket or a device"
-    return None if os.access(path, os.R_OK) else "not to be read by this user"
-
-
-def _format(path: pathlib.Path) -> str | None:
-    name = path.name.lower()
-    for kind, endings in EXTENSIONS.items():
-        if name.endswith(endings):
-            return kind
-    return "DICOM" if _has_dicom_marker(path) else None
-
-
-def _has_dicom_marker(path) -> bool:
-    """Most DICOM files of a hospital end in a number or in nothing."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def _is_label(path, root) -> bool:
-    return any(
-        parent.name in _LABEL_FOLDERS and (parent.parent / "images").is_dir()
-        for parent in path.parents
-        if parent.is_relative_to(root)
-    )
-
-
-def _skip(reason: str) -> Iterator[slices.Slice]:
+def _skip(reason: str, paths: Sequence[pathlib.Path]) -> Iterator[slices.Slice]:
     raise slices.SkippedError(reason)
-
-
-_READERS = {
-    "PNG": images.read,
-    "JPEG": images.read,
-    "TIFF": images.read,
-    "DICOM": dicom.read,
-    "NIfTI": nifti.read,
-}

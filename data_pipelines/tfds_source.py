@@ -3,7 +3,7 @@
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ PREFIX = "tfds:"
 _TRAIN = "train"  # the part that is pre-trained on where none is asked for
 # features that say what must not be split, the first that is there
 _GROUPS = ("patient_id", "patient", "subject_id", "subject", "case_id", "volume_id")
-Reader = Callable[[], Iterator[slices.Slice]]
+Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice]]
 
 
 class _Shard(NamedTuple):
@@ -84,7 +84,9 @@ def _folder(name: str) -> pathlib.Path:
     return max(versions, key=lambda path: names.natural(path.name))
 
 
-def _read(shard: _Shard, context: slices.Context) -> Iterator[slices.Slice]:
+def _read(
+    shard: _Shard, context: slices.Context, paths: Sequence[pathlib.Path]
+) -> Iterator[slices.Slice]:
     """The examples of one file; of a video or volume, its frames."""
     import tensorflow_datasets as tfds
 

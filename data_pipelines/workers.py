@@ -1,9 +1,13 @@
-"""Reads inputs, in order, in processes; no broken or endless file ends the run."""
+"""Looks at files and reads inputs in processes; no broken or endless one ends a run."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from data_pipelines import pool, reading, sources
+from data_pipelines import folders, pool, reading, sources
+
+_FEW = 300  # files that are looked at before processes would have started
+_BLOCK = 64  # files that a process looks at in one call
 
 
 def read_all(
@@ -30,6 +34,43 @@ def read_all(
                 yield _without_culprits(entry, functools.partial(start, read))
             else:
                 yield _outcomes(entry, result)
+
+
+def look_all(
+    paths: Sequence[pathlib.Path],
+    *,
+    num_workers: int,
+    limits: pool.Limits,
+    progress: Callable[[int], None],
+) -> list[folders.Look]:
+    """What each file is, see `folders.look_all`; few files are looked at here.
+
+    Args:
+      paths: of the files.
+      num_workers, limits: as in `read_all`.
+      progress: is told how many files are done.
+    """
+    if num_workers == 0 or len(paths) <= _FEW:
+        return folders.look_all(paths)
+    found: list[folders.Look] = []
+    blocks = [paths[at : at + _BLOCK] for at in range(0, len(paths), _BLOCK)]
+    with pool.started(num_workers, limits) as start:
+        look = functools.partial(start, folders.look_all)
+        for block, result in pool.in_order(
+            start, folders.look_all, blocks, num_workers=num_workers
+        ):
+            if isinstance(result, pool.GivenUp):  # which of them was it
+                alone = [look([path], 1) for path in block]
+                result = [_look(each()) for each in alone]
+            found += result
+            progress(len(found))
+    return found
+
+
+def _look(result) -> folders.Look:
+    if isinstance(result, pool.GivenUp):
+        return folders.Look(None, result.reason)
+    return result[0]
 
 
 def _num_files(entry: sources.Input) -> int:

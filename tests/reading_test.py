@@ -31,7 +31,7 @@ def outcomes(tmp_path, *reads, **options):
 
 
 def fail(error):
-    def read():
+    def read(_):
         yield piece(GREY)
         raise error
 
@@ -39,13 +39,13 @@ def fail(error):
 
 
 def test_file_is_named_by_number_and_content(tmp_path):
-    found = outcomes(tmp_path, lambda: [piece(GREY)], lambda: [])
+    found = outcomes(tmp_path, lambda _: [piece(GREY)], lambda _: [])
     assert [each.file for each in found] == ["#0001 ba7816bf8f01", "#0002 ba7816bf8f01"]
     assert reading.public_name(12345, tmp_path / "no").startswith("#12345 -")
 
 
 def test_group_is_a_keyed_hash(tmp_path):
-    (found,) = outcomes(tmp_path, lambda: [piece(GREY), piece(GREY.T)])
+    (found,) = outcomes(tmp_path, lambda _: [piece(GREY), piece(GREY.T)])
     first, second = (records.decode(each.record) for each in found.pieces)
     assert first.group == second.group and len(first.group) == 32
     assert b"Doe" not in found.pieces[0].record
@@ -56,9 +56,9 @@ def test_equal_pixels_have_one_digest(tmp_path):
     colour = np.stack([GREY, GREY, GREY], axis=-1)
     found = outcomes(
         tmp_path,
-        lambda: [piece(GREY)],
-        lambda: [piece(GREY.copy(), "another")],
-        lambda: [piece(colour)],
+        lambda _: [piece(GREY)],
+        lambda _: [piece(GREY.copy(), "another")],
+        lambda _: [piece(colour)],
     )
     first, second, third = (each.pieces[0] for each in found)
     assert first.pixels == second.pixels != third.pixels
@@ -67,10 +67,10 @@ def test_equal_pixels_have_one_digest(tmp_path):
 
 def test_identities_are_hashed_and_common_names_left_out(tmp_path):
     item = piece(GREY)._replace(identities=(("study", "1.2.3"),))
-    (found,) = outcomes(tmp_path, lambda: [item])
+    (found,) = outcomes(tmp_path, lambda _: [item])
     kinds = dict(found.pieces[0].identities)
     assert kinds.keys() == {"study", "name"}
-    (again,) = outcomes(tmp_path, lambda: [item], salt_key=bytes(31) + b"1")
+    (again,) = outcomes(tmp_path, lambda _: [item], salt_key=bytes(31) + b"1")
     assert kinds["study"] != dict(again.pieces[0].identities)["study"]
     assert reading.base_name(pathlib.Path("IM-0001.dcm")) == ()
     assert reading.base_name(pathlib.Path("a/BraTS_0042.nii.gz")) == (
@@ -81,7 +81,7 @@ def test_identities_are_hashed_and_common_names_left_out(tmp_path):
 def test_a_name_that_is_no_text_does_not_matter(tmp_path):
     path = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/doe\xff.png"))
     path.write_bytes(b"abc")
-    entry = sources.Input((path,), "test", lambda: [piece(GREY)], (1,))
+    entry = sources.Input((path,), "test", lambda _: [piece(GREY)], (1,))
     (found,) = reading.read(entry, reading.Options(64, SALT))
     assert found.pieces and found.file == "#0001 ba7816bf8f01"
 
@@ -93,14 +93,14 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_burnt_in_annotations_are_flagged_and_left_out_on_demand(tmp_path):
     item = piece(GREY)._replace(flags=(slices.BURNED_IN,))
-    (found,) = outcomes(tmp_path, lambda: [item, piece(GREY.T)])
+    (found,) = outcomes(tmp_path, lambda _: [item, piece(GREY.T)])
     assert [each.flags for each in found.pieces] == [["burnt-in annotation"], []]
-    (found,) = outcomes(tmp_path, lambda: [item], skip_burned_in=True)
+    (found,) = outcomes(tmp_path, lambda _: [item], skip_burned_in=True)
     assert not found.pieces and "burnt in" in next(iter(found.dropped))
 
 
 def test_a_file_of_a_series_costs_only_itself(tmp_path):
-    def read():
+    def read(_):
         yield slices.Skipped(1, "damaged")
         yield piece(GREY)
         yield piece(GREY.T)._replace(file=2)
@@ -116,7 +116,7 @@ def test_a_file_of_a_series_costs_only_itself(tmp_path):
 
 
 def test_outcomes_survive_being_taken_apart(tmp_path):
-    (found,) = outcomes(tmp_path, lambda: [piece(GREY), piece(GREY[:31])])
+    (found,) = outcomes(tmp_path, lambda _: [piece(GREY), piece(GREY[:31])])
     plain = msgpack.unpackb(msgpack.packb(reading.to_plain(found)))
     again = reading.from_plain(plain)
     assert again.pieces[0].record == found.pieces[0].record
@@ -126,7 +126,7 @@ def test_outcomes_survive_being_taken_apart(tmp_path):
 def test_flaws_are_counted_by_reason(tmp_path):
     flat = np.zeros((40, 40), np.uint8)
     (found,) = outcomes(
-        tmp_path, lambda: [piece(flat), piece(GREY), piece(flat), piece(GREY[:31])]
+        tmp_path, lambda _: [piece(flat), piece(GREY), piece(flat), piece(GREY[:31])]
     )
     assert len(found.pieces) == 1
     assert found.dropped == {"constant image": 2, "short side under 32 pixels": 1}
@@ -136,7 +136,7 @@ def test_flaws_are_counted_by_reason(tmp_path):
     "error", [RuntimeError("Doe^John"), MemoryError(), KeyError("Doe"), OSError("Doe")]
 )
 def test_broken_file_ends_nothing_and_its_message_is_not_told(tmp_path, error):
-    found = outcomes(tmp_path, fail(error), lambda: [piece(GREY.T)])
+    found = outcomes(tmp_path, fail(error), lambda _: [piece(GREY.T)])
     assert [len(each.pieces) for each in found] == [1, 1]
     (reason,) = found[0].dropped
     assert "Doe" not in reason
@@ -150,7 +150,7 @@ def test_ctrl_c_ends_the_run(tmp_path):
 
 
 def test_warnings_of_readers_are_not_shown(tmp_path, capfd):
-    def read():
+    def read(_):
         warnings.warn("Doe^John is no valid value", stacklevel=1)
         yield piece(GREY)
 
@@ -160,6 +160,6 @@ def test_warnings_of_readers_are_not_shown(tmp_path, capfd):
 
 def test_stored_images_are_bounded(tmp_path):
     large = np.array(PIL.Image.fromarray(GREY).resize((200, 100)))
-    (found,) = outcomes(tmp_path, lambda: [piece(large)], size=50)
+    (found,) = outcomes(tmp_path, lambda _: [piece(large)], size=50)
     record = records.decode(found.pieces[0].record)
     assert (record.height, record.width) == (25, 50)

@@ -37,24 +37,24 @@ def test_every_file_is_listed_in_the_order_of_numbers(folder):
 
 def test_labels_and_other_files_are_skipped_with_a_reason(folder):
     nine, _, label, notes = expand(folder, modality="US")
-    assert [piece.modality for piece in nine.read()] == ["US"]
+    assert [piece.modality for piece in nine.read(nine.paths)] == ["US"]
     with pytest.raises(slices.SkippedError, match="label"):
-        list(label.read())
+        list(label.read(label.paths))
     with pytest.raises(slices.SkippedError, match="not an image format"):
-        list(notes.read())
+        list(notes.read(notes.paths))
 
 
 def test_one_file_and_dataset_name(folder):
     (entry,) = expand(folder / "images" / "10.png", dataset="mine")
     assert entry.source == "mine"
-    assert [piece.pixels.shape for piece in entry.read()] == [(40, 40)]
+    assert [piece.pixels.shape for piece in entry.read(entry.paths)] == [(40, 40)]
 
 
 def test_dicom_is_found_without_an_extension(tmp_path):
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (entry,) = expand(tmp_path)
     with pytest.raises(slices.SkippedError, match="no pixel data"):
-        list(entry.read())
+        list(entry.read(entry.paths))
 
 
 def test_folder_without_image_names_path_and_formats(tmp_path):
@@ -100,7 +100,7 @@ def test_a_series_is_one_input_and_can_be_sent_to_a_worker(tmp_path):
     names = [[path.stem for path in entry.paths] for entry in inputs]
     assert names == [["a1", "a2"], ["b"], ["x1"], ["x2"]]  # two radiographs are two
     assert inputs[0].numbers == (1, 2)
-    found = list(pickle.loads(pickle.dumps(inputs[0])).read())
+    found = list(pickle.loads(pickle.dumps(inputs[0])).read(inputs[0].paths))
     assert [piece.file for piece in found] == [0, 1]
 
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_listed_with_a_reason(folder):
     reasons = {}
     for entry in inputs[:3]:
         with pytest.raises(slices.SkippedError) as error:
-            list(entry.read())
+            list(entry.read(entry.paths))
         reasons[entry.paths[0].name] = str(error.value)
     assert len(inputs) == 7
     assert reasons.keys() == {"a_link.png", "a_loop", "a_pipe.png"}
@@ -133,4 +133,4 @@ def test_a_folder_that_may_not_be_listed_is_told(folder, monkeypatch):
     inputs = expand(folder)
     assert [entry.paths[0].name for entry in inputs][2] == "labels"
     with pytest.raises(slices.SkippedError, match="may not list"):
-        list(inputs[2].read())
+        list(inputs[2].read(inputs[2].paths))

@@ -78,7 +78,7 @@ def expand(source):
 def test_a_foreign_data_set_is_a_source(foreign):
     (entry,) = expand("tfds:foreign_set")
     assert entry.source == "foreign_set" and entry.paths[0].parent == foreign
-    found = list(entry.read())
+    found = list(entry.read(entry.paths))
     assert len(found) == 4 and {piece.modality for piece in found} == {"US"}
     for piece, patient in zip(
         sorted(found, key=lambda piece: piece.pixels.shape), "aabb", strict=True
@@ -86,8 +86,8 @@ def test_a_foreign_data_set_is_a_source(foreign):
         width = piece.pixels.shape[1] - 44
         np.testing.assert_array_equal(piece.pixels, PICTURES[width])
         assert piece.identity == f"foreign_set train {patient}"
-    assert len(list(expand("tfds:foreign_set@test")[0].read())) == 2
-    assert len(list(expand(f"tfds:{foreign}")[0].read())) == 4
+    assert len(list(expand("tfds:foreign_set@test")[0].read(()))) == 2
+    assert len(list(expand(f"tfds:{foreign}")[0].read(()))) == 4
     assert "tensorflow" not in sys.modules
 
 
@@ -136,7 +136,7 @@ def test_shards_become_a_data_set_and_come_back(data_dir, tmp_path, capsys, colo
         expected = np.stack([pixels] * (3 if colour else 1), axis=-1)
         np.testing.assert_array_equal(example["image"], expected)
         assert example["modality"] == b"US" and example["slice"] == -1
-    pieces = [piece.pixels for piece in expand("tfds:mine")[0].read()]
+    pieces = [piece.pixels for piece in expand("tfds:mine")[0].read(())]
     for pixels, piece in zip(PICTURES, pieces, strict=False):
         np.testing.assert_array_equal(piece, pixels)
     assert manifest.read(job.out)["records"] == len(pieces)

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 OPTIONS = reading.Options(64, bytes(32))
 
 
-def read(number, what):
+def read(number, what, _):
     """A reader that may do what broken files do."""
     if what.startswith("lock "):  # as a decoder in C that loops: no other thread runs
         write_pid(what.removeprefix("lock "))
@@ -46,7 +46,7 @@ def write_pid(name):
 def read_series(paths):
     """Files that are named after what they do."""
     for file, path in enumerate(paths):
-        for piece in read(file + 100 * len(paths), path.name):
+        for piece in read(file + 100 * len(paths), path.name, ()):
             yield piece._replace(file=file)
 
 
@@ -91,9 +91,8 @@ def test_a_file_that_kills_its_reader_does_not_cost_the_series():
     entry = sources.Input(
         paths,
         "test",
-        functools.partial(read_series, paths),
+        read_series,
         (1, 2, 3, 4, 5),
-        read_some=read_series,
     )
     limits = pool.Limits(seconds=10, gigabytes=8)
     ((*found,),) = workers.read_all([entry], OPTIONS, num_workers=2, limits=limits)

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import functools
 import json
 import pathlib
 import secrets
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> int:
             )
         size, rows = made["size"], manifest.read_index(options.against, made)
     lists = leakage.read_lists(options.names) if options.names else {}
+    num_workers = pool.usable_cores() if options.workers is None else options.workers
     inputs = sources.expand_all(
         options.test,
         dataset=None,
@@ -72,9 +74,9 @@ def main(argv: list[str]) -> int:
             size=size,
         ),
         first=1,
+        look=functools.partial(_look, num_workers),
     )
     total, outcomes = sum(len(entry.paths) for entry in inputs), []
-    num_workers = pool.usable_cores() if options.workers is None else options.workers
     with progress.counted("leakage", total=total, unit="files") as done:
         for group in workers.read_all(
             inputs,
@@ -102,6 +104,15 @@ def main(argv: list[str]) -> int:
                 names[number] += f"  {path}"
     _tell(options, outcomes, leaks, pairs, names)
     return 1 if leaks or pairs else 0
+
+
+def _look(num_workers, paths):
+    from data_pipelines import pool, workers
+
+    with progress.counted("looking", total=len(paths), unit="files") as done:
+        return workers.look_all(
+            paths, num_workers=num_workers, limits=pool.Limits(), progress=done
+        )
 
 
 def _tell(options, outcomes, leaks, pairs, names) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import pathlib
 import re
@@ -57,9 +58,14 @@ def main(argv: list[str]) -> int:
         options.sources,
         dataset=options.dataset,
         context=slices.Context(
-            modality=options.modality, planes=tuple(options.planes), size=options.size
+            modality=options.modality,
+            planes=tuple(options.planes),
+            tile_microns=options.tile_microns,
+            size=options.size,
         ),
         first=already + 1,
+        look=functools.partial(_look_at, options),
+        lines=_lines(options),
     )
     settings = {
         "dataset": options.dataset,
@@ -69,6 +75,8 @@ def main(argv: list[str]) -> int:
         "planes": options.planes,
         "deduplicate": options.deduplicate,
         "skip_burned_in": options.skip_burned_in,
+        "tile_microns": options.tile_microns,
+        "names": bool(options.names),
     }
     if options.check:
         return _look(inputs, settings, options)
@@ -86,6 +94,28 @@ def main(argv: list[str]) -> int:
         made = _write(job, options)
     _tell(made, options, already_prepared=done_before)
     return 0
+
+
+def _look_at(options, paths):
+    from data_pipelines import workers
+
+    with progress.counted("looking", total=len(paths), unit="files") as done:
+        return workers.look_all(
+            paths,
+            num_workers=_num_workers(options),
+            limits=_limits(options),
+            progress=done,
+        )
+
+
+def _lines(options) -> list[str] | None:
+    from data_pipelines import leakage
+
+    if options.names is None:
+        return None
+    return [
+        line for each in leakage.read_lists(options.names).values() for line in each
+    ]
 
 
 def _write(job, options):
@@ -233,6 +263,8 @@ def _check(options, parser) -> None:
         parser.error("--seconds-per-file and --gigabytes-per-file: above 0")
     if options.size < 32:
         parser.error(f"--size {options.size}: at least 32 pixels")
+    if not 0 < options.tile_microns < float("inf"):
+        parser.error(f"--tile-microns {options.tile_microns}: above 0")
     if options.num_shards < 1:
         parser.error(f"--num-shards {options.num_shards}: at least 1")
     if options.dataset and not re.fullmatch(r"[\w.:-]+", options.dataset, re.ASCII):
@@ -262,7 +294,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("sources", metavar="SOURCE", nargs="+", help="what to read, see below")
     add("--out", metavar="SHARDS", type=pathlib.Path, help="folder for the shards")
-    add("--dataset", metavar="NAME", help="data set name that the records carry")
+    add(
+        "--dataset",
+        metavar="NAME",
+        help="data set name that the records carry; of one of the paper's sources, "
+        "see `catalogue`, only the training images are read",
+    )
     add("--size", type=int, default=256, help="longest side in pixels (default: 256)")
     add("--num-shards", type=int, default=8, help="at most so many (default: 8)")
     add(
@@ -275,7 +312,20 @@ def _parser() -> argparse.ArgumentParser:
         "--planes",
         type=_planes,
         default=["axial"],
-        help="of NIfTI volumes: some of axial,coronal,sagittal (default: axial)",
+        help="of volumes: some of axial,coronal,sagittal (default: axial)",
+    )
+    add(
+        "--tile-microns",
+        type=float,
+        default=128.0,
+        metavar="U",
+        help="side of the tiles of whole slides, in micrometres (default: 128)",
+    )
+    add(
+        "--names",
+        metavar="LISTS",
+        type=pathlib.Path,
+        help="official lists of the training images of a --dataset of the catalogue",
     )
     add(
         "--salt-file",
