@@ -68,6 +68,8 @@ def parse(path: pathlib.Path, *, with_pixels: bool = True):
     if is_deflated(head):
         _check_inflated_size(path, head)
     dataset = pydicom.dcmread(path, force=True, stop_before_pixels=not with_pixels)
+    if not dataset:  # pydicom drops all of a file that ends within compressed pixels
+        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
     _check_kind(dataset)
     if with_pixels and not any(name in dataset for name in _PIXELS):
         cut = ": the file seems to be cut" if dataset.get("Rows") else ""

@@ -15,6 +15,7 @@ from data_pipelines import (
 # projections, and what is of an unknown device: their values have no unit, and they are
 # read in the window that the file brings
 _SHOWN_AS_SENT = ("CR", "DX", "MG", "OT", "PX", "RF", "XA")
+_HOUNSFIELD = ("", "HU", "US")  # US: unspecified, as several writers say of all
 _HOUNSFIELD_SLOPES = 1e-2, 1e2  # beyond them CT's values are in no unit that we know
 _SAMPLED = 2**25  # values of a volume that percentiles are taken of
 
@@ -119,10 +120,7 @@ def is_hounsfield(dataset) -> bool:
     low, high = _HOUNSFIELD_SLOPES
     if found is None or not low <= abs(found[0]) <= high:
         return False
-    # "US" is "unspecified": often written beside Hounsfield units, but also beside
-    # what is derived from them, as blood flow, which is then shown in colour
-    coloured = dataset.get("PixelPresentation") in ("COLOR", "MIXED")
-    return kind in ("", "HU") or (kind == "US" and not coloured)
+    return kind in _HOUNSFIELD
 
 
 def is_inverted(dataset) -> bool:

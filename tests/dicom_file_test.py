@@ -72,6 +72,12 @@ def test_a_cut_file_says_so(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"\xe0\x7f\x10\x00")])
     assert "cut" in refusal(path)
+    dataset = pydicom.dcmread(dicom_files.write(tmp_path / "a", RAMP))
+    dataset.compress(uid.RLELossless, generate_instance_uid=False)
+    dataset.save_as(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.warns(UserWarning, match="End of file"):
+        assert "cut" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["Rows", "Columns", "BitsAllocated"])

@@ -23,10 +23,6 @@ def shown(tmp_path, stored=RAMP, modality="MR", **elements):
         ({"RescaleSlope": 0, "RescaleIntercept": -1024}, "ct_soft_tissue"),
         ({"RescaleSlope": 1, "RescaleType": "HU"}, "ct_soft_tissue"),
         ({"RescaleSlope": 1, "RescaleType": "US"}, "ct_soft_tissue"),
-        (
-            {"RescaleSlope": 1, "RescaleType": "US", "PixelPresentation": "COLOR"},
-            "percentile_1_99",
-        ),
         ({"RescaleSlope": 1, "RescaleType": "Z_EFF"}, "percentile_1_99"),
         ({"RescaleSlope": 1e12}, "percentile_1_99"),
         ({"RescaleSlope": 1e99}, "percentile_1_99"),
