@@ -143,7 +143,7 @@ def parse(path: pathlib.Path) -> Layout:
         raise slices.SkippedError("not an image: points of a surface (CIFTI)")
     code = int(header["datatype"])
     if code not in _DTYPES and code not in _COLOURS:
-        what = _REFUSED_DTYPES.get(code, f"data of the unknown type {code}")
+        what = _REFUSED_DTYPES.get(code, "data of an unknown type")
         raise slices.SkippedError(f"a volume of {what}")
     shape, planes = _shape(header, code)
     affine, sizes = _geometry(header, kind)
@@ -212,7 +212,7 @@ def _shape(header, code) -> tuple[tuple[int, int, int, int], int]:
     """(I, J, K, T), and how many planes of colour follow."""
     count = int(header["dim"][0])
     if not 2 <= count <= 7:
-        raise slices.SkippedError(f"a volume of {count} axes, not 2 to 4")
+        raise slices.SkippedError("not a volume of 2 to 4 axes")
     shape = [int(size) for size in header["dim"][1 : count + 1]]
     if min(shape) < 1:
         raise slices.SkippedError("an axis of its volume has no voxel")
