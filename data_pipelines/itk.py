@@ -67,7 +67,7 @@ def _check(reader, header) -> None:
         raise slices.SkippedError("a volume of complex numbers")
     channels = reader.GetNumberOfComponents()
     if channels > 1 and (channels not in (3, 4) or "8-bit unsigned" not in name):
-        raise slices.SkippedError(f"an image of vectors of {channels} numbers")
+        raise slices.SkippedError("an image of vectors, not of intensities")
     bits = int("".join(filter(str.isdigit, name)) or 64)
     needed = int(np.prod(reader.GetSize(), dtype=object)) * channels * bits // 8
     itk_header.check_size(header, needed)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import nifti_header, slices, volumes
+from data_pipelines import nifti_files, nifti_header, slices, volumes
 
-is_data_of_header = nifti_header.is_data
+is_data_of_header = nifti_files.is_data
 _CHUNK = 2**22  # numbers that are read at a time
 
 
@@ -56,7 +56,7 @@ def load(path: pathlib.Path) -> tuple[np.ndarray, volumes.Spacing]:
     kind = layout.dtype.newbyteorder("=") if layout.scale is None else np.float64
     i, j, k, t = layout.shape
     stored = np.empty((t, k, j, i), kind)
-    with nifti_header.opened(layout.data) as file:
+    with nifti_files.opened(layout.data) as file:
         file.seek(layout.offset)
         for volume in stored:
             _fill(volume.reshape(-1), file, layout)
@@ -72,7 +72,7 @@ def _volumes(layout) -> Iterator[np.ndarray | slices.Skipped]:
     if layout.scale is None and layout.dtype.itemsize <= 2:
         kind = layout.dtype.newbyteorder("=")
     chosen = volumes.chosen(count)
-    with nifti_header.opened(layout.data) as file:
+    with nifti_files.opened(layout.data) as file:
         for number in range(count):
             if number not in chosen:
                 yield slices.Skipped(0, volumes.LEFT_OUT)
@@ -101,7 +101,7 @@ def _fill(flat, file, layout) -> None:
         part = flat[start : start + _CHUNK]
         data = file.read(part.size * layout.dtype.itemsize)
         if len(data) < part.size * layout.dtype.itemsize:
-            raise slices.SkippedError(nifti_header.CUT)
+            raise slices.SkippedError(nifti_files.CUT)
         numbers = np.frombuffer(data, layout.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             if layout.scale is not None:

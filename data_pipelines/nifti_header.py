@@ -1,28 +1,15 @@
 """What the header of a NIfTI or Analyze file says of its voxels, checked.
 
 Nothing in a header is trusted before memory is taken for it.
-
-Which way the axes run: the sform where its code is above 0, else the qform where its
-code is, else the axes as stored, the first from right to left (Analyze's convention,
-as nibabel reads it). One that is singular or not finite counts as absent. Where sform
-and qform disagree, the sform decides, as in nibabel.
-
-The size of a voxel is that of the sform where that is used, else pixdim; in mm by the
-header's unit, where an unknown one is mm. What is not above 0 is unknown.
 """
 
-import contextlib
-import gzip
 import pathlib
-import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import slices, volumes
+from data_pipelines import nifti_files, nifti_geometry, slices, volumes
 
-CUT = "cut short: its header asks for more data than there is"
 LARGEST = 2**31  # voxels of one volume; more are not read
 _LENGTH = 540  # bytes of the longest header
 # a byte of deflate gives at most 1032
@@ -54,9 +41,7 @@ _REFUSED_INTENTS = {
     **dict.fromkeys(range(2006, 2010), "a deformation (by its intent code)"),
     **dict.fromkeys(range(2016, 2019), "a distortion field (by its intent code)"),
 }
-_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by the code of the unit
 _ORDERS = {"<": "little", ">": "big"}
-_HEADERS, _DATA = (".hdr", ".hdr.gz"), (".img", ".img.gz")
 
 
 class Layout(NamedTuple):
@@ -93,34 +78,13 @@ class Layout(NamedTuple):
         return count * max(self.channels, 1) * self.dtype.itemsize
 
 
-@contextlib.contextmanager
-def opened(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """A file as it was before gzip, whatever it is called.
-
-    Raises:
-      slices.SkippedError: while it is read: it is cut or damaged.
-    """
-    try:
-        with gzip.open(path) if _is_compressed(path) else path.open("rb") as file:
-            yield file
-    except EOFError:
-        raise slices.SkippedError(CUT) from None
-    except (zlib.error, gzip.BadGzipFile):
-        raise slices.SkippedError("its compressed data is damaged") from None
-
-
 def is_header(path: pathlib.Path) -> bool:
     """Whether a file begins as NIfTI or Analyze does, compressed or not."""
     try:
-        with opened(path) as file:
+        with nifti_files.opened(path) as file:
             return _kind(file.read(_LENGTH)) is not None
     except (OSError, slices.SkippedError):
         return False
-
-
-def is_data(path: pathlib.Path) -> bool:
-    """Whether a file holds the voxels of a header beside it: it is no image itself."""
-    return _beside(path, _DATA, _HEADERS) is not None
 
 
 def parse(path: pathlib.Path) -> Layout:
@@ -135,7 +99,7 @@ def parse(path: pathlib.Path) -> Layout:
     block, kind, path = _block(path)
     header = _parsed(block, kind)
     single = block[344:347] == b"n+1" or block[4:7] == b"n+2"
-    data = path if single else _beside(path, _HEADERS, _DATA) or _named_img(path)
+    data = path if single else nifti_files.data_of(path)
     if data is None:
         raise slices.SkippedError("the .img file of this header is missing")
     intent = int(header["intent_code"]) if kind != "Analyze" else 0
@@ -143,10 +107,12 @@ def parse(path: pathlib.Path) -> Layout:
         raise slices.SkippedError("not an image: points of a surface (CIFTI)")
     code = int(header["datatype"])
     if code not in _DTYPES and code not in _COLOURS:
-        what = _REFUSED_DTYPES.get(code, f"data of the unknown type {code}")
+        what = _REFUSED_DTYPES.get(code, "data of an unknown type")
         raise slices.SkippedError(f"a volume of {what}")
     shape, planes = _shape(header, code)
-    affine, sizes = _geometry(header, kind)
+    affine, sizes = nifti_geometry.affine_and_sizes(
+        header, is_analyze=kind == "Analyze"
+    )
     layout = Layout(
         data=data,
         offset=_offset(header, len(header.binaryblock) if single else 0),
@@ -171,9 +137,9 @@ def check_intent(layout: Layout) -> None:
 
 def _block(path) -> tuple[bytes, str, pathlib.Path]:
     """The header's bytes, its kind and the file that holds it."""
-    for each in (path, _beside(path, _DATA, _HEADERS)):
+    for each in (path, nifti_files.header_of(path)):
         if each is not None:
-            with opened(each) as file:
+            with nifti_files.opened(each) as file:
                 block = file.read(_LENGTH)
             if kind := _kind(block):
                 return block, kind, each
@@ -212,7 +178,7 @@ def _shape(header, code) -> tuple[tuple[int, int, int, int], int]:
     """(I, J, K, T), and how many planes of colour follow."""
     count = int(header["dim"][0])
     if not 2 <= count <= 7:
-        raise slices.SkippedError(f"a volume of {count} axes, not 2 to 4")
+        raise slices.SkippedError("not a volume of 2 to 4 axes")
     shape = [int(size) for size in header["dim"][1 : count + 1]]
     if min(shape) < 1:
         raise slices.SkippedError("an axis of its volume has no voxel")
@@ -251,64 +217,11 @@ def _scale(header) -> tuple[float, float] | None:
     return float(slope), float(intercept or 0.0)
 
 
-def _geometry(header, kind) -> tuple[np.ndarray, volumes.Spacing]:
-    sizes = np.array(header["pixdim"][1:4], np.float64)
-    known = np.isfinite(sizes) & (sizes > 0)
-    sizes = np.where(known, sizes, 0.0)
-    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
-    unit = 1.0
-    if kind != "Analyze":
-        unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 0.0)
-        sform, qform = header.get_sform(), _qform(header, np.where(known, sizes, 1.0))
-        if header["sform_code"] > 0 and volumes.is_usable(sform):
-            affine, sizes = sform, np.sqrt((sform[:3, :3] ** 2).sum(axis=0))
-        elif header["qform_code"] > 0 and volumes.is_usable(qform):
-            affine = qform
-    i, j, k = (sizes * unit).tolist()
-    return affine, (i, j, k)
-
-
-def _qform(header, sizes) -> np.ndarray:
-    """Its directions; [4, 4] of zeros where the quaternion is none."""
-    header = header.copy()
-    header["pixdim"][1:4] = sizes
-    if header["pixdim"][0] not in (-1, 1):  # NIfTI: "0 is treated as 1"
-        header["pixdim"][0] = 1
-    try:
-        return header.get_qform()
-    except ValueError:  # HeaderDataError is one too
-        return np.zeros((4, 4))
-
-
 def _check_size(layout) -> None:
     if np.prod(layout.shape[:3], dtype=object) > LARGEST:
         raise slices.SkippedError(f"a volume of more than {LARGEST:,} voxels")
     most = layout.data.stat().st_size
-    if _is_compressed(layout.data):
+    if nifti_files.is_compressed(layout.data):
         most *= _MOST_INFLATED
     if layout.offset + layout.volume_bytes * layout.shape[3] > most:
-        raise slices.SkippedError(CUT)
-
-
-def _is_compressed(path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _beside(path, own, others) -> pathlib.Path | None:
-    """The file of the same name with another of these endings, in either case."""
-    name = path.name
-    for ending in sorted(own, key=len, reverse=True):
-        if name.lower().endswith(ending):
-            stem = name[: -len(ending)]
-            for other in others:
-                for spelling in (other, other.upper()):
-                    if (path.with_name(stem + spelling)).is_file():
-                        return path.with_name(stem + spelling)
-    return None
-
-
-def _named_img(path) -> pathlib.Path | None:
-    """The data of a header that is called .nii, or anything."""
-    found = path.with_suffix(".img")
-    return found if found.is_file() and found != path else None
+        raise slices.SkippedError(nifti_files.CUT)

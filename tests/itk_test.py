@@ -110,12 +110,13 @@ def test_pictures_series_colours_and_vectors(tmp_path, sitk, ending):
     (piece,) = read(path)
     np.testing.assert_array_equal(piece.pixels, picture)
     assert piece.intensity_rule == "8bit" and piece.index is None
-    colours = rng.integers(0, 255, (5, 6, 7, 3), np.uint8)
-    sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), path)
-    np.testing.assert_array_equal(read(path)[2].pixels, colours[2])
+    for channels in (4, 3):
+        colours = rng.integers(0, 255, (5, 6, 7, channels), np.uint8)
+        sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), path)
+        np.testing.assert_array_equal(read(path)[2].pixels, colours[2, ..., :3])
     vectors = sitk.GetImageFromArray(colours.astype(np.float32), isVector=True)
     sitk.WriteImage(vectors, path)
-    assert refusal(path) == "an image of vectors of 3 numbers"
+    assert refusal(path) == "an image of vectors, not of intensities"
 
 
 def test_of_a_long_series_the_first_and_the_middle_are_read(tmp_path, sitk):
