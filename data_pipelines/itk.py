@@ -16,8 +16,7 @@ def read(
 ) -> Iterator[slices.Slice | slices.Skipped]:
     """Yields the slices of a file in the planes asked for, see `volumes`.
 
-    uint8 stays as it is, alone or as vectors of 3 or 4 (colours); other vectors are
-    refused.
+    Colours, uint8 vectors of 3 or 4, stay as they are; other vectors are refused.
 
     Args:
       path: a header, or a file that holds both.

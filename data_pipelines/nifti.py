@@ -21,8 +21,8 @@ def read(
 ) -> Iterator[slices.Slice | slices.Skipped]:
     """Yields the slices of a file in the planes asked for, see `volumes`.
 
-    Colours (RGB24, RGBA32, 8-bit vectors of 3 or 4) and uint8 without slope stay as
-    they are; the rest is scaled, each volume for itself.
+    Colours (RGB24, RGBA32, 8-bit vectors of 3 or 4) stay as they are; the rest is
+    scaled, each volume for itself.
 
     Args:
       path: a .nii, .nii.gz, .hdr or .img file.

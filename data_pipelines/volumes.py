@@ -6,7 +6,8 @@ Which slices become records:
   gives the same slices in the same order however it was stored.
 * Of a series of at most MAX_VOLUMES volumes (modalities, echoes, phases) all are read;
   a longer one (fMRI, diffusion, cine) repeats itself: its first and its middle volume.
-* Each volume is scaled for itself. Colour and 8-bit values stay as they are.
+* Each volume is scaled for itself, also one of 8 bits, whose siblings may have more.
+  Colours and pictures of 8 bits stay as they are.
 * A volume of 2 to MAX_LABELS different whole numbers is a label map, and no image.
 * A slice is empty where less than MIN_FOREGROUND of its pixels are further from its
   most frequent grey level than a tenth of the range between the 0.1th and the 99.9th
@@ -63,13 +64,15 @@ def read(
 
 
 def _slices(values, spacing, context, modality):
-    rule = intensity.rule_for(modality=modality, organ=None, hounsfield=True)
+    is_picture = 1 in values.shape[:3]
+    is_8_bit = values.dtype == np.uint8
+    # 8 bits hold no Hounsfield units
+    rule = intensity.rule_for(modality=modality, organ=None, hounsfield=not is_8_bit)
     name = rule.name
-    if values.dtype == np.uint8:
+    if values.ndim == 4 or (is_8_bit and is_picture):
         name = intensity.UNTOUCHED
     else:
         values = intensity.to_uint8(values, rule)
-    is_picture = 1 in values.shape[:3]
     distance = _range(values) / 10
     for plane in _planes(values.shape, context.planes):
         for index in range(values.shape[PLANES[plane]]):

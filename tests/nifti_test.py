@@ -200,11 +200,13 @@ def test_values_that_are_not_finite_are_lowest(tmp_path, volume):
     assert pieces[2].pixels[row, column] == pieces[2].pixels[row - 1, column] == 0
 
 
-def test_8_bit_values_stay_as_they_are(tmp_path):
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+def test_a_volume_of_8_bits_is_scaled_as_one_of_more(tmp_path, modality):
     stored = np.random.default_rng(0).integers(20, 90, (4, 5, 6)).astype(np.uint8)
-    piece = read(save(tmp_path / "a.nii.gz", stored), "MR", ["axial"])[2]
-    assert piece.intensity_rule == "8bit"
-    np.testing.assert_array_equal(piece.pixels, stored[::-1, ::-1, 2].T)
+    piece = read(save(tmp_path / "a.nii.gz", stored), modality, ["axial"])[2]
+    other = read(save(tmp_path / "b.nii.gz", stored.astype(np.float32)), "MR")[2]
+    assert piece.intensity_rule == "percentile_1_99"
+    np.testing.assert_array_equal(piece.pixels, other.pixels)
 
 
 @pytest.mark.parametrize("names", ["RGB", "RGBA"])

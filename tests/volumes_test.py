@@ -41,10 +41,10 @@ def test_a_white_background_is_as_empty(head):
 
 @pytest.mark.parametrize(("rows", "expected"), [(19, []), (20, [2])])
 def test_two_in_a_hundred_pixels_are_enough(rows, expected):
-    values = np.zeros((100, 100, 5), np.uint8)
-    values[:rows, :10, 2] = np.arange(20, 220).reshape(20, 10)[:rows]  # of 10 000
+    values = np.zeros((100, 100, 5), np.int16)
+    values[:rows, :10, 2] = np.arange(40, 240).reshape(20, 10)[:rows]  # of 10 000
     values[:50, :, 4] = 5  # under a tenth of the range
-    assert kept(read(values)) == expected
+    assert kept(read(values, "CT")) == expected
 
 
 def test_the_table_of_a_ct_is_no_content():
