@@ -68,6 +68,8 @@ def by_name(name: str) -> str | None:
 
 
 def _by_content(head: bytes, path: pathlib.Path, named: str | None) -> str | None:
+    if dicom_content.has_dicom_content(head):  # its preamble may be that of a TIFF
+        return "DICOM"
     picture = images.kind_of(head)
     if picture:
         return _PICTURES.get(picture, picture)
@@ -77,8 +79,6 @@ def _by_content(head: bytes, path: pathlib.Path, named: str | None) -> str | Non
         return "NumPy"
     if head.startswith(numpy_files.NPZ_MAGIC) and b".npy" in head:
         return "NumPy archive"
-    if dicom_content.has_dicom_content(head):
-        return "DICOM"
     if nifti_header.is_header(path):
         return "NIfTI"
     if itk_header.is_header(path):

@@ -141,7 +141,7 @@ def _batches(
     own = np.arange(global_batch).reshape(share.num_parts, share.num_processes, -1)
     return stream.Batches(
         decoder=decoding.Decoder(
-            _source(shards, found), found["size"], found["channels"], num_threads
+            read_records(shards, found), found["size"], found["channels"], num_threads
         ),
         order=dealing.Order(draws, groups, global_batch, mix.graph_size, seed),
         rows=own[:, share.process].reshape(-1),
@@ -204,7 +204,7 @@ def first_images(shards: pathlib.Path, *, count: int) -> list[tuple[np.ndarray, 
 
     They are chosen among records spread evenly over the set, rare modalities first.
     """
-    source = _source(shards, read_manifest(shards))
+    source = read_records(shards, read_manifest(shards))
     spread = np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int)
     by_modality = collections.defaultdict(list)
     for record in (records.decode(source[int(index)]) for index in spread):
@@ -217,7 +217,10 @@ def first_images(shards: pathlib.Path, *, count: int) -> list[tuple[np.ndarray, 
     return [(records.image(record), record.modality) for record in chosen]
 
 
-def _source(shards, found) -> grain.sources.ArrayRecordDataSource:
+def read_records(
+    shards: pathlib.Path, found: dict[str, Any]
+) -> grain.sources.ArrayRecordDataSource:
+    """The encoded records of shards with this manifest, by number."""
     return grain.sources.ArrayRecordDataSource(
         [str(pathlib.Path(shards) / name) for name in found["sha256"]]
     )
