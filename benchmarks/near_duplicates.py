@@ -24,7 +24,8 @@ import PIL.Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from data_pipelines import duplicates, intensity, nifti, volumes
+from data_pipelines import duplicates, intensity
+from data_pipelines.readers import nifti, volumes
 
 _SAME = 0.97
 _MR = intensity.rule_for(modality="MR", organ=None, hounsfield=False)

@@ -109,7 +109,7 @@ def make(folder: pathlib.Path, pictures: list[np.ndarray], size: int) -> pathlib
 
 
 def encodings(pictures: list[np.ndarray], rounds: int) -> dict[str, dict[str, float]]:
-    """Images decoded a second of CPU, and the share of the raw bytes that are stored."""
+    """Images decoded a second of CPU, and the share of raw bytes that are stored."""
     some = pictures[:64]
     raw = sum(pixels.nbytes for pixels in some)
     found = {}

@@ -27,7 +27,8 @@ from sklearn import model_selection
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from data_pipelines import intensity, nifti, sources, volumes
+from data_pipelines import intensity, sources
+from data_pipelines.readers import nifti, volumes
 
 _SIDES = ("train", "val", "test")
 _FOLDS = {"test": range(5), "val": range(5, 8), "train": range(8, 20)}

@@ -6,7 +6,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import dicom_series, formats, itk, names, nifti, quiet, slide_files
+from data_pipelines import names, quiet
+from data_pipelines.readers import dicom_series, formats, itk, nifti, slide_files
 
 NO_IMAGE = "not an image format"
 PIXELS = "pixel data of the header beside it"

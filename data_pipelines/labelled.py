@@ -7,16 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
-    formats,
-    images,
-    mni,
-    names,
-    quiet,
-    reading,
-    slices,
-    volumes,
-)
+from data_pipelines import mni, names, quiet, reading, slices
+from data_pipelines.readers import formats, images, volumes
 
 MNI = "packaged:mni"
 _MNI_PER_PLANE = 40  # slices of each plane on each side

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import intensity, nifti, volumes
+from data_pipelines import intensity
+from data_pipelines.readers import nifti, volumes
 
 SHAPE = (197, 233, 189)
 # sides of 73 voxels of 1 mm; the brain fills 26 to 170, 27 to 207 and 0 to 154

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom, dicom_series, images, intensity, mni, slices
+from data_pipelines import intensity, mni, slices
+from data_pipelines.readers import dicom, dicom_series, images
 
 # of a file, or of the files of one series, or of some of them
 Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]

@@ -5,16 +5,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import (
-    catalogue,
-    catalogue_source,
-    dicom_series,
-    folders,
-    formats,
-    packaged,
-    slices,
-    tfds_source,
-)
+from data_pipelines import folders, packaged, slices, tfds_source
+from data_pipelines.catalogue import paper, rows
+from data_pipelines.readers import dicom_series, formats
 
 PACKAGED = "packaged"
 Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice | slices.Skipped]]
@@ -112,7 +105,7 @@ def expand(
     root = pathlib.Path(source)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
-    entry = catalogue.named(dataset)
+    entry = paper.named(dataset)
     if lines is not None and entry is None:
         raise ValueError(
             "a list of training images goes with --dataset NAME of the catalogue"
@@ -129,9 +122,9 @@ def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]
         part: folders.SLIDE_PART for each in looks.values() for part in each.parts
     }
     reasons |= {path: folders.LABEL for path in paths if folders.is_label(path, root)}
-    choices = {path: catalogue.Choice(None) for path in paths}
+    choices = {path: paper.Choice(None) for path in paths}
     if entry is not None:
-        chosen = catalogue.select(entry, root, paths, lines=lines)
+        chosen = paper.select(entry, root, paths, lines=lines)
         choices = dict(zip(paths, chosen, strict=True))
         context = context._replace(modality=context.modality or entry.modalities[0])
         dataset = entry.name
@@ -183,7 +176,7 @@ def _read(
     *,
     kind: str,
     context: slices.Context,
-    entry: catalogue_source.Source | None,
+    entry: rows.Source | None,
     is_known: bool,
 ) -> Iterator[slices.Slice | slices.Skipped]:
     """The slices of a file or series, with what the catalogue knows of them."""

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-from data_pipelines import catalogue, slices
+from data_pipelines import slices
+from data_pipelines.catalogue import paper
 from lvmmed_jax import command_line
 from lvmmed_jax.commands import catalogue as command
 
-NAMES = [source.name for source in catalogue.SOURCES]
+NAMES = [source.name for source in paper.SOURCES]
 
 
 def _printed(capsys, *words):
@@ -38,7 +39,7 @@ def test_the_table_ends_with_counts_by_modality(capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_fits_and_says_how_it_lies(name, capsys):
-    source = catalogue.find(name)
+    source = paper.find(name)
     text = _printed(capsys, name)
     assert max(map(len, text.splitlines())) <= 100
     assert text.startswith(f"{name}\n{source.title}\n")
@@ -47,7 +48,7 @@ def test_every_entry_fits_and_says_how_it_lies(name, capsys):
         assert pattern in text
     for pattern, reason in source.others:
         assert pattern in text and reason in text
-    for said in (catalogue.guard(source), source.part, source.doubt or ""):
+    for said in (paper.guard(source), source.part, source.doubt or ""):
         assert " ".join(said.split()) in flat
     for code in source.modalities:
         assert f"{code} ({slices.MODALITIES[code]})" in flat

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom import uid
 
-from data_pipelines import dicom_content
+from data_pipelines.readers import dicom_content
 
 DATA = pathlib.Path(pydicom.__path__[0]) / "data" / "test_files"
 SYNTAXES = [

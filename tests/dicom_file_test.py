@@ -9,7 +9,8 @@ import pydicom.data
 import pytest
 from pydicom import uid
 
-from data_pipelines import dicom, dicom_file, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_file
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)
 STORAGE = "1.2.840.10008.5.1.4.1.1."

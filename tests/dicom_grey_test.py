@@ -4,7 +4,8 @@ import dicom_files
 import numpy as np
 import pytest
 
-from data_pipelines import dicom, dicom_grey, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_grey
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)
 

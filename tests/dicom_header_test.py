@@ -3,7 +3,7 @@
 import dicom_files
 import pytest
 
-from data_pipelines import dicom_header
+from data_pipelines.readers import dicom_header
 
 item = dicom_files.item
 

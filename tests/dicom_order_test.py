@@ -3,7 +3,8 @@
 import dicom_files
 import numpy as np
 
-from data_pipelines import dicom, dicom_order, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_order
 
 item = dicom_files.item
 AXIAL = [1, 0, 0, 0, 1, 0]  # normal: along z

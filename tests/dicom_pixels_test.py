@@ -8,7 +8,8 @@ import pydicom
 import pytest
 from pydicom import encaps, uid
 
-from data_pipelines import dicom, dicom_file, dicom_grey, dicom_pixels, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_file, dicom_grey, dicom_pixels
 
 DATA = pathlib.Path(pydicom.__path__[0]) / "data" / "test_files"
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)

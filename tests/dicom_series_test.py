@@ -6,7 +6,8 @@ import pydicom
 import pytest
 from pydicom import uid
 
-from data_pipelines import dicom, dicom_pixels, dicom_series, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_pixels, dicom_series
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)
 

@@ -4,7 +4,8 @@ import dicom_files
 import numpy as np
 import pytest
 
-from data_pipelines import dicom, dicom_slide, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_slide
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 

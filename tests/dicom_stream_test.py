@@ -8,7 +8,8 @@ import pydicom.data
 import pytest
 from pydicom import encaps, uid
 
-from data_pipelines import dicom, dicom_stream, dicom_syntax, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_stream, dicom_syntax
 
 SIZE = (37, 52)
 

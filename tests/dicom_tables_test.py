@@ -8,7 +8,8 @@ import pydicom.pixels
 import pytest
 from pydicom import uid
 
-from data_pipelines import dicom, dicom_file, dicom_grey, dicom_tables, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_file, dicom_grey, dicom_tables
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)
 

@@ -6,7 +6,8 @@ import pydicom
 import pydicom.data
 import pytest
 
-from data_pipelines import dicom, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.int16)
 SCREEN = RAMP.astype(np.uint8)

@@ -7,7 +7,8 @@ import pydicom.data
 import pydicom.pixels
 import pytest
 
-from data_pipelines import dicom, dicom_window, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom, dicom_window
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint16)
 

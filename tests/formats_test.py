@@ -12,7 +12,7 @@ import pydicom.data
 import pytest
 import tifffile
 
-from data_pipelines import formats
+from data_pipelines.readers import formats
 
 GREY = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
 

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines import hdf5, slices
+from data_pipelines import slices
+from data_pipelines.readers import hdf5
 
 h5py = pytest.importorskip("h5py")
 

@@ -10,7 +10,8 @@ import PIL.ImageOps
 import pytest
 import tifffile
 
-from data_pipelines import images, planes, quiet, slices
+from data_pipelines import quiet, slices
+from data_pipelines.readers import images, planes
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
 COLOUR = np.stack([RAMP, RAMP * 2, 255 - RAMP], axis=-1)

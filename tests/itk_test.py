@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines import itk, itk_header, nifti, slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import itk, itk_header, nifti, volumes
 
 ALL = ("axial", "coronal", "sagittal")
 ENDINGS = (".mha", ".mhd", ".nrrd", ".nhdr")

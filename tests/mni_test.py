@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_pipelines import mni, volumes
+from data_pipelines import mni
+from data_pipelines.readers import volumes
 
 
 @pytest.fixture(scope="module")

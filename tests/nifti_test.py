@@ -9,7 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from data_pipelines import nifti, nifti_header, slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import nifti, nifti_header, volumes
 
 ALL = ("axial", "coronal", "sagittal")
 PLAIN = np.diag([2.0, 3.0, 4.0, 1.0])

@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data_pipelines import arrays, numpy_files, planes, slices
+from data_pipelines import slices
+from data_pipelines.readers import arrays, numpy_files, planes
 
 NOISE = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3)).astype(np.uint8)
 

@@ -5,7 +5,8 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
-from data_pipelines import intensity, planes, records, slices
+from data_pipelines import intensity, records, slices
+from data_pipelines.readers import planes
 
 CONTEXT = slices.Context("one", size=16)
 

@@ -9,7 +9,8 @@ import PIL.ImageOps
 import pytest
 import tifffile
 
-from data_pipelines import planes, slices, tiff
+from data_pipelines import slices
+from data_pipelines.readers import planes, tiff
 
 RAMP = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
 COLOUR = np.stack([RAMP, RAMP * 2, 255 - RAMP], axis=-1)

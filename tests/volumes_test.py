@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_pipelines import slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import volumes
 
 
 def read(values, modality="MR", planes=("axial",)):

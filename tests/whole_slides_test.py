@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from data_pipelines import slices, slide_files, tiff, whole_slides
+from data_pipelines import slices
+from data_pipelines.readers import slide_files, tiff, whole_slides
 
 pytest.importorskip("openslide")
 

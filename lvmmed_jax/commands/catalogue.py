@@ -38,15 +38,15 @@ def main(argv: list[str]) -> int:
       ValueError: there is no such source.
     """
     options = _parse(argv)
-    from data_pipelines import catalogue
+    from data_pipelines.catalogue import paper
 
     if options.name is None:
-        sources = catalogue.SOURCES
+        sources = paper.SOURCES
         print(
             json.dumps([*map(_as_json, sources)]) if options.json else _table(sources)
         )
         return 0
-    source = catalogue.find(options.name)
+    source = paper.find(options.name)
     print(json.dumps(_as_json(source)) if options.json else _entry(source))
     return 0
 
@@ -88,7 +88,8 @@ def _summary(sources: Sequence) -> list[str]:
 
 
 def _entry(source) -> str:
-    from data_pipelines import catalogue, slices
+    from data_pipelines import slices
+    from data_pipelines.catalogue import paper
 
     codes = [f"{code} ({slices.MODALITIES[code]})" for code in source.modalities]
     kind = [
@@ -106,7 +107,7 @@ def _entry(source) -> str:
         *_field("licence", source.licence or f"not known here: {_UNKNOWN}"),
         *_field("get it", source.where or "unknown"),
         *_field("takes", taken + source.part),
-        *_field("guard", catalogue.guard(source)),
+        *_field("guard", paper.guard(source)),
         *_listed("layout", source.images),
         *_own_list(source),
         *_not_taken(source.others),
@@ -158,14 +159,14 @@ def _released(source) -> str:
 
 
 def _as_json(source) -> dict:
-    from data_pipelines import catalogue
+    from data_pipelines.catalogue import paper
 
     return {
         **source._asdict(),
         "own_list": source.own_list and source.own_list._asdict(),
         "others": [{"path": path, "reason": reason} for path, reason in source.others],
-        "guard": catalogue.guard(source),
-        "share": None if source.split == "official" else catalogue.SHARE,
+        "guard": paper.guard(source),
+        "share": None if source.split == "official" else paper.SHARE,
     }
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import nifti_files, nifti_geometry, slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import nifti_files, nifti_geometry, volumes
 
 LARGEST = 2**31  # voxels of one volume; more are not read
 _LENGTH = 540  # bytes of the longest header

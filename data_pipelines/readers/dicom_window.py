@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom_header, dicom_tables
+from data_pipelines.readers import dicom_header, dicom_tables
 
 _SEQUENCE = "FrameVOILUTSequence"  # where frames of enhanced objects name theirs
 

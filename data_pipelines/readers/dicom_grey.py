@@ -5,12 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
-    dicom_header,
-    dicom_tables,
-    dicom_window,
-    intensity,
-)
+from data_pipelines import intensity
+from data_pipelines.readers import dicom_header, dicom_tables, dicom_window
 
 # projections, and what is of an unknown device: their values have no unit, and they are
 # read in the window that the file brings

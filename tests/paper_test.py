@@ -4,11 +4,12 @@ import pathlib
 
 import pytest
 
-from data_pipelines import catalogue, catalogue_lists, catalogue_source, layouts, slices
+from data_pipelines import slices
+from data_pipelines.catalogue import lists, paper, patterns, rows
 
-LABEL, TEST = catalogue_source.LABEL, catalogue_source.TEST
-VALIDATION, PIXELS = catalogue_source.VALIDATION, catalogue_source.PIXELS
-OUTSIDE, NOT_LISTED = catalogue.OUTSIDE, catalogue.NOT_LISTED
+LABEL, TEST = rows.LABEL, rows.TEST
+VALIDATION, PIXELS = rows.VALIDATION, rows.PIXELS
+OUTSIDE, NOT_LISTED = paper.OUTSIDE, paper.NOT_LISTED
 ALONE = ""  # taken, and a group of its own
 
 
@@ -311,19 +312,19 @@ def _told(source, choice):
 
 
 def test_there_are_the_papers_55_sources_of_49_published_lists():
-    names = [source.name for source in catalogue.SOURCES]
+    names = [source.name for source in paper.SOURCES]
     assert names == sorted(LAYOUTS, key=str.lower) and len(set(names)) == 55
-    released = {source.released for source in catalogue.SOURCES} - {None}
+    released = {source.released for source in paper.SOURCES} - {None}
     assert len(released) == 48  # and that of HNSCC, which is too long to be shown
     # the lines of those 48; MSD has 7 headings beside its files
-    assert sum(source.lines or 0 for source in catalogue.SOURCES) + 7 == 310_472
+    assert sum(source.lines or 0 for source in paper.SOURCES) + 7 == 310_472
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_files_as_they_lie_after_download(name, tmp_path):
-    source = catalogue.find(name)
+    source = paper.find(name)
     paths = _download(tmp_path, LAYOUTS[name])
-    choices = catalogue.select(source, tmp_path, paths, share=1)
+    choices = paper.select(source, tmp_path, paths, share=1)
     found = {
         path.relative_to(tmp_path).as_posix(): _told(source, choice)
         for path, choice in zip(paths, choices, strict=True)
@@ -331,56 +332,56 @@ def test_files_as_they_lie_after_download(name, tmp_path):
     assert found == LAYOUTS[name]
 
 
-@pytest.mark.parametrize("source", catalogue.SOURCES, ids=lambda source: source.name)
+@pytest.mark.parametrize("source", paper.SOURCES, ids=lambda source: source.name)
 def test_rows_hold_only_what_records_may_hold(source):
     assert source.modalities and set(source.modalities) <= slices.MODALITIES.keys()
     assert source.organ is None or source.organ in slices.ORGANS
     assert source.dimension in ("2-D", "3-D")
-    assert source.split in (catalogue_source.OFFICIAL, catalogue_source.FIFTH)
+    assert source.split in (rows.OFFICIAL, rows.FIFTH)
     assert source.where or source.doubt
     for other in source.overlaps:
-        assert source.name in catalogue.find(other).overlaps
+        assert source.name in paper.find(other).overlaps
     grouped = any("{" in pattern for pattern in source.images)
     assert grouped == (source.unit not in ("image", "file"))
 
 
 def test_a_folder_inside_of_the_layout_will_do(tmp_path):
-    source = catalogue.find("MSD-Spleen")
+    source = paper.find("MSD-Spleen")
     paths = _download(
         tmp_path, ["imagesTr/spleen_10.nii.gz", "imagesTs/spleen_1.nii.gz"]
     )
-    (choice,) = catalogue.select(source, tmp_path / "imagesTr", paths[:1], share=1)
-    assert choice == catalogue.Choice(None, "MSD-Spleen spleen_10")
+    (choice,) = paper.select(source, tmp_path / "imagesTr", paths[:1], share=1)
+    assert choice == paper.Choice(None, "MSD-Spleen spleen_10")
     with pytest.raises(ValueError, match="not one of 1 files"):
-        catalogue.select(source, tmp_path / "imagesTs", paths[1:], share=1)
+        paper.select(source, tmp_path / "imagesTs", paths[1:], share=1)
 
 
 def test_a_folder_of_something_else_is_one_error_with_the_layout(tmp_path):
     paths = _download(tmp_path, ["a.png", "b/c.dcm"])
     with pytest.raises(ValueError) as caught:
-        catalogue.select(catalogue.find("KiTS19"), tmp_path, paths)
+        paper.select(paper.find("KiTS19"), tmp_path, paths)
     text = str(caught.value)
     assert "not one of 2 files is laid out as KiTS19" in text
     assert "case_00" in text and "imaging.nii.gz" in text and "\n" not in text
 
 
 def test_names_are_found_in_either_case_and_by_their_released_folder():
-    assert catalogue.find("isic2019").name == "ISIC2019"
-    assert catalogue.find("0_SSL_LUNA2016_Lung").name == "LUNA16"
+    assert paper.find("isic2019").name == "ISIC2019"
+    assert paper.find("0_SSL_LUNA2016_Lung").name == "LUNA16"
     with pytest.raises(ValueError, match="did you mean KiTS19"):
-        catalogue.find("kits")
+        paper.find("kits")
     with pytest.raises(ValueError, match="MSD-Colon or MSD-Heart"):
-        catalogue.find("MSD")
+        paper.find("MSD")
     with pytest.raises(ValueError, match="among the paper's 55; see `catalogue`"):
-        catalogue.find("")
+        paper.find("")
 
 
 def test_the_fifth_is_a_fifth_of_the_groups_and_never_splits_one():
-    source = catalogue.find("EyePACS")
+    source = paper.find("EyePACS")
     taken = 0
     for patient in range(5_000):
         sides = [
-            catalogue.choose(source, f"train/{patient}_{side}.jpeg")
+            paper.choose(source, f"train/{patient}_{side}.jpeg")
             for side in ("left", "right")
         ]
         assert sides[0] == sides[1]
@@ -390,46 +391,44 @@ def test_the_fifth_is_a_fifth_of_the_groups_and_never_splits_one():
 
 
 def test_the_fifth_is_the_same_for_ever():
-    source = catalogue.find("KiTS19")
+    source = paper.find("KiTS19")
     taken = [
         number
         for number in range(60)
-        if catalogue.choose(source, f"case_{number:05d}/imaging.nii.gz").reason is None
+        if paper.choose(source, f"case_{number:05d}/imaging.nii.gz").reason is None
     ]
     # the first 8 bytes of SHA-256("lvmmed fifth kits19 case_000NN") under 2**64 / 5
     assert taken == [12, 13, 16, 17, 24, 34, 41, 48, 50]
 
 
 def test_a_wrapper_folder_changes_nothing_of_the_draw():
-    source = catalogue.find("BraTS2018")
+    source = paper.find("BraTS2018")
     path = "HGG/Brats18_{}_1/Brats18_{}_1_t1.nii.gz"
     for number in range(20):
         inner = path.format(number, number)
-        assert catalogue.choose(source, inner) == catalogue.choose(source, f"x/{inner}")
+        assert paper.choose(source, inner) == paper.choose(source, f"x/{inner}")
 
 
 def test_three_patients_give_at_least_one(tmp_path):
-    source = catalogue.find("TCGA-READ")
+    source = paper.find("TCGA-READ")
     patients = [f"TCGA-AA-000{number}" for number in range(3)]
     paths = _download(
         tmp_path, [f"{one}/s/t/1-{slice}.dcm" for one in patients for slice in (1, 2)]
     )
-    alone = [
-        catalogue.choose(source, path.relative_to(tmp_path)).reason for path in paths
-    ]
-    choices = catalogue.select(source, tmp_path, paths)
+    alone = [paper.choose(source, path.relative_to(tmp_path)).reason for path in paths]
+    choices = paper.select(source, tmp_path, paths)
     taken = {choice.identity for choice in choices if choice.reason is None}
-    assert set(alone) == {catalogue.NOT_DRAWN} and len(taken) == 1
+    assert set(alone) == {paper.NOT_DRAWN} and len(taken) == 1
     assert sum(choice.reason is None for choice in choices) == 2
 
 
 def test_a_list_that_the_set_comes_with_must_be_there(tmp_path):
     paths = _download(tmp_path, ["BCCD/JPEGImages/BloodImage_00001.jpg"])
-    source = catalogue.find("BCCD")
+    source = paper.find("BCCD")
     with pytest.raises(ValueError, match=r"comes with is missing: ImageSets/Main"):
-        catalogue.select(source, tmp_path, paths)
+        paper.select(source, tmp_path, paths)
     with pytest.raises(ValueError, match="needs its list"):
-        catalogue.choose(source, "BCCD/JPEGImages/BloodImage_00001.jpg")
+        paper.choose(source, "BCCD/JPEGImages/BloodImage_00001.jpg")
 
 
 @pytest.mark.parametrize(
@@ -459,24 +458,24 @@ def test_a_list_that_the_set_comes_with_must_be_there(tmp_path):
     ],
 )
 def test_a_published_list_decides_alone(name, line, path, other):
-    source = catalogue.find(name)
+    source = paper.find(name)
     folder = "ISIC_2019_Training_Input" if name == "ISIC2019" else line
     path = path.replace("{}", folder)
-    mine = catalogue_lists.given(source, [line])
-    others = catalogue_lists.given(source, [other, "x"])
-    assert catalogue.choose(source, path, names=mine, share=0).reason is None
-    assert catalogue.choose(source, path, names=others, share=1).reason == NOT_LISTED
+    mine = lists.given(source, [line])
+    others = lists.given(source, [other, "x"])
+    assert paper.choose(source, path, names=mine, share=0).reason is None
+    assert paper.choose(source, path, names=others, share=1).reason == NOT_LISTED
 
 
 def test_headings_of_a_list_take_nothing(tmp_path):
-    source = catalogue.find("MSD-Spleen")
+    source = paper.find("MSD-Spleen")
     folder = "Task09_Spleen/imagesTr"
     paths = _download(tmp_path, [f"{folder}/spleen_{one}.nii.gz" for one in (10, 11)])
     lines = ["Task09_Spleen", f"{folder}/spleen_10.nii.gz", ""]
-    ten, eleven = catalogue.select(source, tmp_path, paths, lines=lines)
+    ten, eleven = paper.select(source, tmp_path, paths, lines=lines)
     assert ten.reason is None and eleven.reason == NOT_LISTED
     with pytest.raises(ValueError, match="names none of MSD-Spleen's files"):
-        catalogue.select(source, tmp_path, paths, lines=["Default split"])
+        paper.select(source, tmp_path, paths, lines=["Default split"])
 
 
 def test_a_patient_of_tcga_is_one_in_every_source():
@@ -487,7 +486,7 @@ def test_a_patient_of_tcga_is_one_in_every_source():
         "TCGA-KIRC": "tcga-a1-a0sk/s/t/1-1.dcm",
     }
     identities = {
-        catalogue.choose(catalogue.find(name), path, names=names).identity
+        paper.choose(paper.find(name), path, names=names).identity
         for name, path in images.items()
     }
     assert identities == {"patient TCGA-A1-A0SK"}  # as the DICOM reader says it
@@ -495,9 +494,9 @@ def test_a_patient_of_tcga_is_one_in_every_source():
 
 def test_reasons_name_no_file():
     for name, files in LAYOUTS.items():
-        source = catalogue.find(name)
+        source = paper.find(name)
         for path in files:
-            choice = catalogue.choose(source, path, names=frozenset())
+            choice = paper.choose(source, path, names=frozenset())
             assert choice.reason in (
                 LABEL,
                 TEST,
@@ -510,26 +509,26 @@ def test_reasons_name_no_file():
 
 def test_patterns_read_as_their_module_says():
     pattern = "case_#/{*}.nii(|.gz)"
-    found = layouts.match(pattern, "data/CASE_00007/scan.nii.gz")
-    assert layouts.group_of(found) == "scan"
-    assert layouts.match(pattern, "case_7/b.nii")
+    found = patterns.match(pattern, "data/CASE_00007/scan.nii.gz")
+    assert patterns.group_of(found) == "scan"
+    assert patterns.match(pattern, "case_7/b.nii")
     for path in ("case_/b.nii", "case_7/a/b.nii", "showcase_7/b.nii", "case_7/b_nii"):
-        assert not layouts.match(pattern, path)
-    assert layouts.match("a/**/b?[0-3].x", "a/b/c/bz2.x")
-    assert layouts.match("a/**/b?[0-3].x", "a/bz0.x")
-    assert not layouts.match("a/**/b?[0-3].x", "a/bz4.x")
-    assert layouts.group_of(layouts.match("a/*.x", "deep/a/b.x")) == "a/b.x"
+        assert not patterns.match(pattern, path)
+    assert patterns.match("a/**/b?[0-3].x", "a/b/c/bz2.x")
+    assert patterns.match("a/**/b?[0-3].x", "a/bz0.x")
+    assert not patterns.match("a/**/b?[0-3].x", "a/bz4.x")
+    assert patterns.group_of(patterns.match("a/*.x", "deep/a/b.x")) == "a/b.x"
 
 
 def test_the_guard_says_what_it_does():
-    liver = catalogue.guard(catalogue.find("LiTS2017"))
+    liver = paper.guard(paper.find("LiTS2017"))
     assert (
         "Draws 20 % by volume" in liver and "MSD-Liver" in liver and "leakage" in liver
     )
-    assert "official training part only" in catalogue.guard(catalogue.find("C-NMC"))
+    assert "official training part only" in paper.guard(paper.find("C-NMC"))
 
 
 def test_windows_paths_are_read_too():
     path = pathlib.PureWindowsPath(r"data\case_00000\imaging.nii.gz")
-    choice = catalogue.choose(catalogue.find("KiTS19"), path, share=1)
+    choice = paper.choose(paper.find("KiTS19"), path, share=1)
     assert choice.identity == "KiTS19 case_00000"

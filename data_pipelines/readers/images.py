@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import planes, slices, tiff
+from data_pipelines import slices
+from data_pipelines.readers import planes, tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF")  # masks of labelled data come in these
 MAX_PIXELS = 2**27  # of what is decoded whole, which takes half a gigabyte

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import planes, slices, slide_files, tiff_values, whole_slides
+from data_pipelines import slices
+from data_pipelines.readers import planes, slide_files, tiff_values, whole_slides
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF, BigTIFF
 _MAX_SEGMENT = 2**28  # bytes of a strip or tile, once decoded

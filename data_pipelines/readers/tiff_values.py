@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import planes
+from data_pipelines.readers import planes
 
 _JPEG = (6, 7, 33007, 34892)  # compressions whose decoder gives RGB
 _ALPHA = (1, 2)  # of ExtraSamples: multiplied already, not yet

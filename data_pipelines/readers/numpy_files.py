@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import arrays, slices
+from data_pipelines import slices
+from data_pipelines.readers import arrays
 
 NPY_MAGIC = b"\x93NUMPY"
 NPZ_MAGIC = b"PK\x03\x04"

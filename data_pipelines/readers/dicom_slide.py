@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import dicom_file, dicom_header, dicom_pixels, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom_file, dicom_header, dicom_pixels
 
 _CLASSES = (
     "1.2.840.10008.5.1.4.1.1.77.1.6",  # whole slide microscopy

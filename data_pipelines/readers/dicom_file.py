@@ -4,7 +4,8 @@ import pathlib
 import struct
 import zlib
 
-from data_pipelines import dicom_content, slices
+from data_pipelines import slices
+from data_pipelines.readers import dicom_content
 
 # modalities (PS3.3, C.7.3.1.1.1) whose objects hold no image of a patient
 NOT_IMAGES = {

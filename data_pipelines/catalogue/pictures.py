@@ -1,6 +1,6 @@
 """The paper's 15 sources of radiographs, ultrasound, endoscopy, eyes and skin."""
 
-from data_pipelines import catalogue_source as source
+from data_pipelines.catalogue import rows as source
 
 _EYES = (
     source.Source(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom_header
+from data_pipelines.readers import dicom_header
 
 _SAME_DIRECTION = 0.99  # cosine of the angle between two normals, at least
 _SAME_PLACE = 1e-3  # mm

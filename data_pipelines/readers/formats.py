@@ -2,7 +2,7 @@
 
 import pathlib
 
-from data_pipelines import (
+from data_pipelines.readers import (
     dicom,
     dicom_content,
     hdf5,

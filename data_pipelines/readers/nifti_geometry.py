@@ -11,7 +11,7 @@ header's unit, where an unknown one is mm. What is not above 0 is unknown.
 
 import numpy as np
 
-from data_pipelines import volumes
+from data_pipelines.readers import volumes
 
 _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by the code of the unit
 

@@ -18,7 +18,7 @@ class OwnList(NamedTuple):
     """The list of training images that a data set comes with.
 
     Attributes:
-      path: pattern of the file, see `layouts`.
+      path: pattern of the file, see `patterns`.
       entry: pattern whose group is the name of an image or patient in a line.
     """
 
@@ -41,7 +41,7 @@ class Source(NamedTuple):
       split: OFFICIAL takes the training part, FIFTH a fifth of it by `unit`.
       part: which part that is, in words.
       unit: what is never split: "patient", "volume", ..., "image".
-      images: patterns of its images, see `layouts`.
+      images: patterns of its images, see `patterns`.
       others: (pattern, reason) of what lies among them and is not taken.
       own_list: where a list beside the images says which are for training.
       released: folder of the lists that LVM-Med published.

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import (
+from data_pipelines import intensity, slices
+from data_pipelines.readers import (
     dicom_file,
     dicom_grey,
     dicom_header,
     dicom_order,
     dicom_pixels,
     dicom_slide,
-    intensity,
-    slices,
 )
 
 _KEPT = 2**28  # bytes of frames that are not decoded a second time

@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
+from data_pipelines import quiet, slices
+from data_pipelines.readers import (
     dicom,
     dicom_file,
     dicom_grey,
     dicom_header,
     dicom_order,
     dicom_pixels,
-    quiet,
-    slices,
 )
 
 # of these the slices of a series are one volume

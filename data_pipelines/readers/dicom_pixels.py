@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
+from data_pipelines import slices
+from data_pipelines.readers import (
     dicom_header,
     dicom_stream,
     dicom_syntax,
     dicom_tables,
-    slices,
 )
 
 _LARGEST_FRAME = 2**31  # pixels

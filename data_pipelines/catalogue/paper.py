@@ -16,14 +16,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from data_pipelines import (
-    catalogue_lists,
-    catalogue_microscopy,
-    catalogue_pictures,
-    catalogue_source,
-    catalogue_volumes,
-    layouts,
-)
+from data_pipelines.catalogue import lists, microscopy, patterns, pictures, rows, scans
 
 SHARE = 0.2  # of the groups of a source without an official split
 _LEAST = 1e-12  # above a draw: takes it
@@ -33,7 +26,7 @@ NOT_LISTED = "not in the list of training images"
 
 SOURCES = tuple(
     sorted(
-        catalogue_volumes.ROWS + catalogue_pictures.ROWS + catalogue_microscopy.ROWS,
+        scans.ROWS + pictures.ROWS + microscopy.ROWS,
         key=lambda source: source.name.lower(),
     )
 )
@@ -52,7 +45,7 @@ class Choice(NamedTuple):
     identity: str | None = None
 
 
-def find(name: str) -> catalogue_source.Source:
+def find(name: str) -> rows.Source:
     """The source of a name, in either case, or of a folder of LVM-Med's lists.
 
     Raises:
@@ -74,14 +67,14 @@ def find(name: str) -> catalogue_source.Source:
     raise ValueError(f"no source {name!r} among the paper's {len(SOURCES)}; {hint}")
 
 
-def named(name: str | None) -> catalogue_source.Source | None:
+def named(name: str | None) -> rows.Source | None:
     """The source of exactly this name, in either case, or None."""
     wanted = (name or "").lower()
     return next((each for each in SOURCES if each.name.lower() == wanted), None)
 
 
 def choose(
-    source: catalogue_source.Source,
+    source: rows.Source,
     path: pathlib.PurePath | str,
     *,
     share: float = SHARE,
@@ -93,33 +86,31 @@ def choose(
       path: from the data set's folder on, with that folder's own name if it is known:
         a user may name a folder inside of the layout.
       share: of the groups that a source without an official split gives; 1: all.
-      names: of `catalogue_lists`; they alone decide among the images.
+      names: of `lists`; they alone decide among the images.
 
     Raises:
       ValueError: the source has a list of its own, and there are no names.
     """
     path = pathlib.PurePath(path).as_posix()
     for pattern, reason in source.others:
-        if layouts.match(pattern, path):
+        if patterns.match(pattern, path):
             return Choice(reason)
     found = _image(source, path)
     if found is None:
         return Choice(OUTSIDE)
-    group = layouts.group_of(found)
+    group = patterns.group_of(found)
     identity = _identity(source, found)
     if names is None and source.own_list is not None:
         raise ValueError(f"{source.name} needs its list of training images")
     if names is not None:
-        return Choice(
-            None if catalogue_lists.keys(path, group) & names else NOT_LISTED, identity
-        )
-    if source.split == catalogue_source.FIFTH and _draw(source, group) >= share:
+        return Choice(None if lists.keys(path, group) & names else NOT_LISTED, identity)
+    if source.split == rows.FIFTH and _draw(source, group) >= share:
         return Choice(NOT_DRAWN, identity)
     return Choice(None, identity)
 
 
 def select(
-    source: catalogue_source.Source,
+    source: rows.Source,
     root: pathlib.Path,
     paths: Sequence[pathlib.Path],
     *,
@@ -149,9 +140,9 @@ def select(
             f"expected {' or '.join(source.images)}; another --dataset takes all files"
         )
     if lines is None:
-        names = catalogue_lists.own(source, root, paths)
+        names = lists.own(source, root, paths)
     else:
-        names = catalogue_lists.given(source, lines)
+        names = lists.given(source, lines)
     choices = [choose(source, path, share=share, names=names) for path in inner]
     if any(choice.reason is None for choice in choices):
         return choices
@@ -160,7 +151,7 @@ def select(
             f"{root}: the list of training images names none of {source.name}'s files"
         )
     draws = [
-        _draw(source, layouts.group_of(_image(source, path)))
+        _draw(source, patterns.group_of(_image(source, path)))
         for path, choice in zip(inner, choices, strict=True)
         if choice.reason == NOT_DRAWN
     ]
@@ -168,12 +159,12 @@ def select(
     return [choose(source, path, share=share) for path in inner]
 
 
-def guard(source: catalogue_source.Source) -> str:
+def guard(source: rows.Source) -> str:
     """What keeps test images out of the shards, in sentences."""
     words = ["Takes the official training part only."]
-    if source.split == catalogue_source.FIFTH:
+    if source.split == rows.FIFTH:
         words = [f"Draws {100 * SHARE:.0f} % by {source.unit} with a hash of its name."]
-        if any(reason == catalogue_source.TEST for _, reason in source.others):
+        if any(reason == rows.TEST for _, reason in source.others):
             words.append("Leaves out the official test part.")
     kept = {
         "image": "Each image is a group of its own.",
@@ -188,7 +179,7 @@ def guard(source: catalogue_source.Source) -> str:
 
 def _image(source, path):
     """The match of the first pattern that fits."""
-    found = (layouts.match(pattern, path) for pattern in source.images)
+    found = (patterns.match(pattern, path) for pattern in source.images)
     return next(filter(None, found), None)
 
 

@@ -6,7 +6,8 @@ import math
 import pathlib
 from collections.abc import Iterator
 
-from data_pipelines import arrays, slices
+from data_pipelines import slices
+from data_pipelines.readers import arrays
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_OBJECTS = 10_000  # that are looked at

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import itk_header, slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import itk_header, volumes
 
 is_data_of_header = itk_header.is_data
 _TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK's axes run to left, posterior, superior

@@ -1,6 +1,6 @@
 """The paper's 30 sources of CT and MR."""
 
-from data_pipelines import catalogue_source as source
+from data_pipelines.catalogue import rows as source
 
 
 def _decathlon(task, organ, prefix, size, lines, modality="CT", **more):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import planes, slices
+from data_pipelines import slices
+from data_pipelines.readers import planes
 
 MEDMNIST = "train_images"  # independent images, or volumes, along its first axis
 HELD_BACK = ("val_images", "test_images")  # of MedMNIST: to evaluate on

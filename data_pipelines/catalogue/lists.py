@@ -4,7 +4,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from data_pipelines import catalogue_source, layouts
+from data_pipelines.catalogue import patterns, rows
 
 # by name, since the dots of a UID are no ending
 _ENDING = re.compile(
@@ -13,7 +13,7 @@ _ENDING = re.compile(
 
 
 def own(
-    source: catalogue_source.Source, root: pathlib.Path, paths: Sequence[pathlib.Path]
+    source: rows.Source, root: pathlib.Path, paths: Sequence[pathlib.Path]
 ) -> frozenset[str] | None:
     """The names in the list that a data set comes with, or None where it has none.
 
@@ -23,18 +23,18 @@ def own(
     if source.own_list is None:
         return None
     pattern, entry = source.own_list
-    files = [path for path in paths if layouts.match(pattern, path.as_posix())]
+    files = [path for path in paths if patterns.match(pattern, path.as_posix())]
     if not files:
         raise ValueError(
             f"{root}: the list of training images that {source.name} comes with is "
             f"missing: {pattern}"
         )
     lines = "\n".join(path.read_text("utf-8", errors="replace") for path in files)
-    found = (layouts.search(entry, line) for line in lines.splitlines())
+    found = (patterns.search(entry, line) for line in lines.splitlines())
     return frozenset(name.lower() for name in found if name)
 
 
-def given(source: catalogue_source.Source, lines: Iterable[str]) -> frozenset[str]:
+def given(source: rows.Source, lines: Iterable[str]) -> frozenset[str]:
     """The names in a list whose lines are files, cases, patients or UIDs.
 
     A line that is a folder of other lines is a heading and says nothing.

@@ -1,6 +1,6 @@
 """The paper's 10 sources of microscopy: cells, tissue, electron microscopy."""
 
-from data_pipelines import catalogue_source as source
+from data_pipelines.catalogue import rows as source
 
 _CELLS = (
     source.Source(

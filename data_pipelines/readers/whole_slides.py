@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import planes, slices, slide_files
+from data_pipelines import slices
+from data_pipelines.readers import planes, slide_files
 
 MAX_TILES = 1000  # of a slide, evenly over its tissue
 _MASK = 8  # pixels along a tile that tissue is looked for with

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines import nifti_files, nifti_header, slices, volumes
+from data_pipelines import slices
+from data_pipelines.readers import nifti_files, nifti_header, volumes
 
 is_data_of_header = nifti_files.is_data
 _CHUNK = 2**22  # numbers that are read at a time

@@ -1,0 +1,1 @@
+"""Files of any format -> slices; one reader a format, all with one signature."""
