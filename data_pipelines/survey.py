@@ -132,38 +132,47 @@ def _all_looks(listing, decoder, num_threads, progress) -> list[Look]:
         quiet.readers(),
         concurrent.futures.ThreadPoolExecutor(num_threads) as threads,
     ):
-        found = threads.map(lambda one: look(one, decoder), listing.examples)
+        found = threads.map(
+            lambda one: read(one, decoder, near=True).look, listing.examples
+        )
         for number, one in enumerate(found, start=1):
             looks.append(one)
             progress(number)
     return looks
 
 
-def look(example: examples.Example, decoder: decoding.Decoder) -> Look:
-    """Decodes an example and keeps what the survey needs."""
+class Read(NamedTuple):
+    """An example as it was decoded; `pixels` and `mask` as far as they could be."""
+
+    look: Look
+    pixels: np.ndarray | None
+    mask: masks.Stored | None
+
+
+def read(example: examples.Example, decoder: decoding.Decoder, *, near: bool) -> Read:
+    """Decodes an example; `near` says whether its near hash is wanted."""
+    pixels, stored, facts, owner = None, None, None, None
     try:
         piece = decoder.picture(example.image)
     except slices.SkippedError as error:
-        return _problem(str(error))
-    size = piece.pixels.shape[:2]
-    facts = None
+        return Read(_problem(str(error)), None, None)
+    pixels, size = piece.pixels, piece.pixels.shape[:2]
     if example.mask is not None:
         try:
             stored = decoder.mask(example.mask)
             facts = masks.facts(stored)
         except slices.SkippedError as error:
-            return _problem(f"has a mask that {error}")
+            return Read(_problem(f"has a mask that {error}"), pixels, stored)
         if stored.values.shape != size:
-            return _problem(SIZES_DIFFER)
+            return Read(_problem(SIZES_DIFFER), pixels, stored)
     if example.stated_size not in (None, size):
-        return _problem(OTHER_SIZE)
-    owner = None
+        return Read(_problem(OTHER_SIZE), pixels, stored)
     if piece.identity != decoder.context.identity:
         owner = hashlib.sha256(piece.identity.encode()).digest()
-    is_slice = example.volume is not None
-    near = None if is_slice or min(size) < _MIN_NEAR else _near(piece.pixels)
-    colour, content = piece.pixels.ndim == 3, content_hash(piece.pixels)
-    return Look(size, colour, content, near, owner, facts, None)
+    is_alone = example.volume is None and min(size) >= _MIN_NEAR
+    hashed = _near(pixels) if near and is_alone else None
+    colour, content = pixels.ndim == 3, content_hash(pixels)
+    return Read(Look(size, colour, content, hashed, owner, facts, None), pixels, stored)
 
 
 def content_hash(pixels: np.ndarray) -> bytes:
