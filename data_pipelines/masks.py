@@ -13,9 +13,11 @@ MAX_CLASSES = 32  # more distinct values are not class numbers
 _THRESHOLD = 127  # of black and white in 8 bits
 # values between black and white; a halo of a lossy encoding rarely holds any
 _BETWEEN = range(50, 206)
-_MOST_BETWEEN = 0.05  # share of the pixels
+_MOST_BETWEEN = 0.1  # share of the pixels
+_MOST_CHROMA = 32  # between the channels of a lossy grey picture
 _MOST_VALUES = 4096  # of one mask that are told apart
 COLOUR = "is a colour picture, not a mask"
+GREY = "is a JPEG of many greys, not a mask of black and white"
 HALOS = "mask with halos, cut at 127"
 
 
@@ -60,7 +62,7 @@ def read(path: pathlib.Path) -> Stored:
     class numbers; one of greys is a grey picture.
 
     Raises:
-      slices.SkippedError: it is a colour picture.
+      slices.SkippedError: it is a colour picture, or a JPEG of many greys.
     """
     import PIL.Image
 
@@ -73,10 +75,13 @@ def read(path: pathlib.Path) -> Stored:
         is_grey = values.shape[2] == 2
         values = values[..., 0] if is_grey else slices.grey_where_equal(values[..., :3])
     if values.ndim != 2:
-        if not is_lossy or np.ptp(values.astype(np.int16), axis=2).max() > _THRESHOLD:
+        if not is_lossy or np.ptp(values.astype(np.int16), axis=2).max() > _MOST_CHROMA:
             raise slices.SkippedError(COLOUR)
         values = values[..., 1]  # a lossy grey picture; green is nearest its brightness
     if is_lossy:
+        between = (values >= _BETWEEN.start) & (values < _BETWEEN.stop)
+        if between.mean() > _MOST_BETWEEN:
+            raise slices.SkippedError(GREY)
         return Stored((values > _THRESHOLD).astype(np.int32), True)
     if values.dtype == bool or values.dtype.itemsize > 1:
         return Stored((values > 0).astype(np.int32), True)
