@@ -183,11 +183,14 @@ def _intensity(image, seen, key, draws, settings):
 def _boxes(one, affine: _Affine, settings):
     """Boxes under flips, scale and shift, cut at the image's edges."""
     edges = one["boxes"].reshape(-1, 2, 2)  # M corner (row, column)
-    scale = jnp.diagonal(affine.matrix)
-    moved = (edges - affine.centre) * scale + affine.centre + affine.shift
+    scale, centre, shift = (
+        each[None, None]
+        for each in (jnp.diagonal(affine.matrix), affine.centre, affine.shift)
+    )
+    moved = (edges - centre) * scale + centre + shift
     low, high = jnp.min(moved, axis=1), jnp.max(moved, axis=1)
     limit = one["inner"].astype(jnp.float32)
-    cut = jnp.clip(jnp.stack([low, high], axis=1), 0.0, limit)
+    cut = jnp.clip(jnp.stack([low, high], axis=1), 0.0, limit[None, None])
     area = jnp.prod(high - low, axis=1)
     left = jnp.prod(cut[:, 1] - cut[:, 0], axis=1)
     kept = (one["classes"] >= 0) & (left > settings.least_box_share * area)

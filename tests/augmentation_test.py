@@ -51,11 +51,12 @@ def batch(count=8, channels=1):
     }
 
 
+CHANGED = jax.jit(augmentation.augment, static_argnames="settings")
+
+
 def run(given, settings, key=0):
-    changed = jax.jit(lambda one, key: augmentation.augment(one, key, settings))
-    return {
-        name: np.asarray(x) for name, x in changed(given, jax.random.key(key)).items()
-    }
+    found = CHANGED(given, jax.random.key(key), settings=settings)
+    return {name: np.asarray(x) for name, x in found.items()}
 
 
 def boxed(boxes, classes):
@@ -80,7 +81,7 @@ def test_nothing_changes_where_all_is_off(channels):
 
 
 def test_masks_follow_their_images():
-    given = batch(32)
+    given = batch()
     found = run(given, GEOMETRY)
     grey = found["image"][..., 0] * 255
     seen = grey > 0
@@ -111,17 +112,10 @@ def test_a_quarter_turn_turns():
     given = batch(1)
     given = {**given, "inner": np.full((1, 2), SIDE, np.int32)}
     keys = range(200)
-    turns = np.stack([run_turn(given, settings, key) for key in keys])
+    turns = np.stack([run(given, settings, key)["mask"][0] for key in keys])
     expected = [np.rot90(given["mask"][0], k) for k in (1, -1)]
     most = max((turns == each).mean(axis=(1, 2)).max() for each in expected)
     assert most > 0.95  # one of 200 angles is nearly 90 degrees
-
-
-def run_turn(given, settings, key, _known={}):  # noqa: B006
-    changed = _known.setdefault(
-        "f", jax.jit(lambda one, key: augmentation.augment(one, key, settings))
-    )
-    return np.asarray(changed(given, jax.random.key(key))["mask"][0])
 
 
 def test_boxes_follow_flips_scales_and_shifts():
@@ -182,10 +176,10 @@ def test_keys_decide_and_images_differ():
 
 
 def test_the_number_of_devices_changes_no_number():
-    given = batch(16)
-    expected = run(given, config.Augmentation())
+    given = batch()
+    expected = run(given, GEOMETRY)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     shards = jax.device_put(given, NamedSharding(mesh, P("data")))
-    found = run(shards, config.Augmentation())
+    found = run(shards, GEOMETRY)
     assert (found["mask"] == expected["mask"]).all()
     np.testing.assert_allclose(found["image"], expected["image"], atol=1e-6)
