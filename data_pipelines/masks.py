@@ -114,8 +114,8 @@ def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
 
     One value beside 0 is the foreground, whether stored as 1 or as 255, and also where
     some files have the one and some the other. Up to 32 are classes, numbered from 1
-    in order. More are black and white with halos where nearly all pixels are near 0 or
-    255: cut at 127.
+    in order. More are black and white with halos where nearly all pixels of each mask
+    are near 0 or 255: cut at 127.
 
     Args:
       all_facts: of every mask.
@@ -124,14 +124,15 @@ def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
     Raises:
       ValueError: too many values, or masks of classes beside black and white ones.
     """
-    total, two_sided, sets = collections.Counter(), False, set()
+    total, two_sided, sets, halos = collections.Counter(), False, set(), True
     for each in all_facts:
         two_sided = two_sided or each.two_sided
         if not each.two_sided:
             total.update(each.counts)
             sets.add(frozenset(each.counts.keys() - {0}))
+            halos = halos and _may_have_halos(each.counts)
     values = tuple(sorted(total.keys() - {0}))
-    if len(values) > MAX_CLASSES and _has_halos(total):
+    if len(values) > MAX_CLASSES and halos:
         return Meaning((1,), ("background", "foreground"), _THRESHOLD)
     if len(values) > MAX_CLASSES:
         raise ValueError(
@@ -149,7 +150,8 @@ def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
     return Meaning(values, ("background", *(str(value) for value in values)))
 
 
-def _has_halos(total: dict[int, int]) -> bool:
+def _may_have_halos(total: dict[int, int]) -> bool:
+    """Whether nearly all of one mask is near black or white."""
     between = sum(total.get(value, 0) for value in _BETWEEN)
     fits = min(total) >= 0 and max(total) <= 255
     return fits and between <= _MOST_BETWEEN * sum(total.values())
