@@ -5,16 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
+from data_pipelines import mni, nifti, quiet, slices
+from data_pipelines.labels import (
     decoding,
     examples,
     groups,
     layouts,
     masks,
-    mni,
-    nifti,
-    quiet,
-    slices,
     splits,
     survey,
 )

@@ -54,7 +54,7 @@ def augment(
     """Draws a changed copy of every image of a training batch.
 
     Args:
-      batch: of `data_pipelines.labelled_batches`: "image", uint8 [B, S, S, C], and
+      batch: of `data_pipelines.labels.batches`: "image", uint8 [B, S, S, C], and
         "inner", [B, 2], the part of it that is image; perhaps "mask" [B, S, S], or
         "boxes" [B, M, 4] and "classes" [B, M], -1 where there is none.
       key: the step's key; image b uses `fold_in(key, b)`.

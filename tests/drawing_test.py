@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from data_pipelines import drawing
+from data_pipelines.labels import drawing
 
 
 def test_unbalanced_epochs_hold_each_example_once():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines import fitting
+from data_pipelines.labels import fitting
 
 
 def test_the_longer_side_fills_the_square():

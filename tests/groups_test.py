@@ -6,7 +6,7 @@ import PIL.ImageEnhance
 from dicom_files import write
 from labelled_files import class_folders, picture, save, surveyed, volumes
 
-from data_pipelines import groups
+from data_pipelines.labels import groups
 
 
 def together(found, *, near=True):

@@ -6,7 +6,8 @@ import nibabel
 import numpy as np
 import PIL.Image
 
-from data_pipelines import decoding, layouts, slices, survey
+from data_pipelines import slices
+from data_pipelines.labels import decoding, layouts, survey
 
 CONTEXT = slices.Context(modality="MR")
 

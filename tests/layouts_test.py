@@ -16,8 +16,8 @@ from labelled_files import (
     volumes,
 )
 
-from data_pipelines import annotations, examples, layouts
-from data_pipelines import volumes as volume_files
+from data_pipelines.labels import annotations, examples, layouts
+from data_pipelines.labels import volumes as volume_files
 
 
 def find(data):

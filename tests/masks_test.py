@@ -6,7 +6,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data_pipelines import masks, slices
+from data_pipelines import slices
+from data_pipelines.labels import masks
 
 
 def stored(path, pixels, **options):

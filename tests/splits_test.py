@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from labelled_files import class_folders, masks, npz, picture, save, surveyed
 
-from data_pipelines import examples, groups, splits
+from data_pipelines.labels import examples, groups, splits
 
 SHARES = splits.Shares(val=0.25, test=0.25)
 SALT = bytes(32)

@@ -16,9 +16,9 @@ from labelled_files import (
     volumes,
 )
 
-from data_pipelines import examples, survey
-from data_pipelines import masks as mask_rules
-from data_pipelines import volumes as volume_files
+from data_pipelines.labels import examples, survey
+from data_pipelines.labels import masks as mask_rules
+from data_pipelines.labels import volumes as volume_files
 
 
 def counted(found):

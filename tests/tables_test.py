@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled_files import CONTEXT, npz, picture, save
 
-from data_pipelines import examples, layouts, tables
+from data_pipelines.labels import examples, layouts, tables
 
 
 @pytest.fixture

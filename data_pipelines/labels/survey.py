@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import decoding, duplicates, examples, masks, quiet, slices
+from data_pipelines import duplicates, quiet, slices
+from data_pipelines.labels import decoding, examples, masks
 
 SIZES_DIFFER = "and its mask differ in size"
 OTHER_SIZE = "is not of the size that its annotation says"

@@ -6,7 +6,8 @@ import pathlib
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from data_pipelines import examples, names, pairing
+from data_pipelines import names
+from data_pipelines.labels import examples, pairing
 
 _MOST_BYTES = 16 * 2**20  # of one XML; a larger one is none
 NO_ANNOTATION = "no annotation of this picture"

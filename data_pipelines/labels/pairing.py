@@ -4,7 +4,8 @@ import collections
 import pathlib
 from collections.abc import Sequence
 
-from data_pipelines import examples, names, sources
+from data_pipelines import names, sources
+from data_pipelines.labels import examples
 
 _ENDINGS = tuple(each for endings in sources.EXTENSIONS.values() for each in endings)
 

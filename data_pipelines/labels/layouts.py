@@ -3,13 +3,12 @@
 import pathlib
 from collections.abc import Sequence
 
-from data_pipelines import (
+from data_pipelines import names, slices
+from data_pipelines.labels import (
     annotations,
     examples,
     medmnist,
-    names,
     pairing,
-    slices,
     tables,
     volumes,
 )

@@ -15,10 +15,10 @@ from labelled_files import (
     volumes,
 )
 
-from data_pipelines import fitting, labelled_batches
+from data_pipelines.labels import batches, fitting
 
-FORM = labelled_batches.Form(side=24, channels=1, keep_aspect=True)
-ALL = labelled_batches.Share(0, 1)
+FORM = batches.Form(side=24, channels=1, keep_aspect=True)
+ALL = batches.Share(0, 1)
 
 
 def train(found, count, *, rows=None, **changes):
@@ -33,12 +33,12 @@ def train(found, count, *, rows=None, **changes):
         **changes,
     }
     rows = np.arange(len(found.looks)) if rows is None else rows
-    return taken(labelled_batches.train_batches(found, rows, **options), count)
+    return taken(batches.train_batches(found, rows, **options), count)
 
 
 def in_order(found, *, rows=None, global_batch=4, num_workers=0, share=ALL, form=FORM):
     rows = np.arange(len(found.looks)) if rows is None else rows
-    stream = labelled_batches.test_batches(
+    stream = batches.test_batches(
         found,
         rows,
         form=form,
@@ -160,7 +160,7 @@ def test_shares_of_processes_are_the_batch(classes):
         lambda share: in_order(classes, share=share),
     ):
         whole = batches(ALL)
-        shares = [batches(labelled_batches.Share(k, 2)) for k in range(2)]
+        shares = [batches(batches.Share(k, 2)) for k in range(2)]
         joined = [
             {name: np.concatenate([a[name], b[name]]) for name in a}
             for a, b in zip(*shares, strict=True)
@@ -205,7 +205,7 @@ def test_mistakes_are_refused(classes, scans):
     with pytest.raises(ValueError, match="global_batch 0"):
         train(classes, 1, global_batch=0)
     with pytest.raises(ValueError, match="4 does not cut for 3 processes"):
-        train(classes, 1, share=labelled_batches.Share(0, 3))
+        train(classes, 1, share=batches.Share(0, 3))
     with pytest.raises(ValueError, match="1 or 3 channels"):
         train(classes, 1, form=FORM._replace(channels=2))
     with pytest.raises(ValueError, match="0 rows"):

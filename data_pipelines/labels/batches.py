@@ -9,7 +9,8 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
-from data_pipelines import drawing, examples, fitting, masks, slices, splits, survey
+from data_pipelines import slices
+from data_pipelines.labels import drawing, examples, fitting, masks, splits, survey
 
 # batches that threads prepare ahead where no worker process does
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)

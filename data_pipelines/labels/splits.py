@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import examples, groups, salt, survey
+from data_pipelines import salt
+from data_pipelines.labels import examples, groups, survey
 
 VERSION = 1
 TEST_SHARE = 0.25  # of the groups of each class

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from data_pipelines import duplicates, survey
+from data_pipelines import duplicates
+from data_pipelines.labels import survey
 
 
 class Groups(NamedTuple):

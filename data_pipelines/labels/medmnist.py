@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from data_pipelines import examples, tables
+from data_pipelines.labels import examples, tables
 
 
 def read(path: pathlib.Path) -> examples.Listing:

@@ -3,7 +3,8 @@
 import csv
 import pathlib
 
-from data_pipelines import examples, names
+from data_pipelines import names
+from data_pipelines.labels import examples
 
 _COLUMNS = {"path", "label", "group", "split"}
 _PARTS = {

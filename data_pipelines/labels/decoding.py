@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import dicom, examples, images, masks, pairing, slices, volumes
+from data_pipelines import dicom, images, slices
+from data_pipelines.labels import examples, masks, pairing, volumes
 
 CANNOT = "cannot be read"
 _MARKER = slice(128, 132)  # of a DICOM file, which is "DICM"
