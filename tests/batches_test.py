@@ -155,12 +155,12 @@ def test_stream_is_one_for_every_start_and_worker_count(scans, start, num_worker
 
 
 def test_shares_of_processes_are_the_batch(classes):
-    for batches in (
+    for stream_of in (
         lambda share: train(classes, 5, share=share, balance="classes"),
         lambda share: in_order(classes, share=share),
     ):
-        whole = batches(ALL)
-        shares = [batches(batches.Share(k, 2)) for k in range(2)]
+        whole = stream_of(ALL)
+        shares = [stream_of(batches.Share(k, 2)) for k in range(2)]
         joined = [
             {name: np.concatenate([a[name], b[name]]) for name in a}
             for a, b in zip(*shares, strict=True)
