@@ -117,6 +117,25 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of labelled training images; project. Zero switches one off."""
+
+    flip_probability: float = 0.5  # left and right
+    flip_rows_probability: float = 0.0  # top and bottom
+    rotation: float = 15.0  # degrees, drawn from -r to r; must be 0 with boxes
+    scale: tuple[float, float] = (0.8, 1.25)  # of the content, about the centre
+    shift: float = 0.05  # share of the side, drawn from -s to s, in rows and columns
+    elastic_probability: float = 0.3  # must be 0 with boxes
+    elastic_pixels: float = 6.0  # standard deviation of the displacement's knots
+    elastic_knots: int = 6  # along a side; fewer bend more smoothly
+    brightness: float = 0.2  # factor drawn from 1 - b to 1 + b; likewise the next
+    contrast: float = 0.2
+    gamma: tuple[float, float] = (0.8, 1.25)  # exponent, drawn in its logarithm
+    noise: float = 0.02  # largest standard deviation, of [0, 1]
+    least_box_share: float = 0.2  # of its area; what is left of a box that is cut
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One run."""
 

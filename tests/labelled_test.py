@@ -2,6 +2,7 @@
 
 import re
 
+import labelled_files
 import numpy as np
 import PIL.Image
 import pytest
@@ -228,3 +229,28 @@ def test_validation_keeps_masks(masks):
     found = labelled.load_for_validation(str(masks), 0)
     assert len(found.masks) == len(found.images) == 6
     assert found.labels is None and found.is_test.any()
+
+
+def test_rows_of_one_group_stand_on_one_side(tmp_path):
+    for index in range(24):
+        save(tmp_path / f"{index}.png", picture())
+    rows = "".join(f"{i}.png,{'ab'[i // 3 % 2]},{i // 3}\n" for i in range(24))
+    (tmp_path / "a.csv").write_text("path,label,group\n" + rows)
+    for load in (labelled.load, labelled.load_for_validation):
+        found = load(str(tmp_path / "a.csv"), 0)
+        sides = found.is_test.reshape(-1, 3)
+        assert (sides == sides[:, :1]).all() and 0 < found.is_test.sum() < len(
+            sides
+        ) * 3
+
+
+def test_slices_of_one_volume_stand_on_one_side(tmp_path):
+    found = labelled.load(str(labelled_files.volumes(tmp_path, 4)), 0)
+    assert found.mask_names == ("background", "3", "7")
+    assert found.is_test.reshape(4, 5).sum(axis=1).tolist().count(5) == 1
+    assert found.is_test.sum() == 5
+
+
+def test_boxes_and_several_labels_are_not_for_probes(tmp_path):
+    path = labelled_files.npz(tmp_path / "a.npz", {"train": [[0, 1]], "test": [[1, 1]]})
+    refused(path, "has labels; probes take one class a picture, or masks")

@@ -10,7 +10,6 @@ import numpy as np
 from data_pipelines import slices
 from data_pipelines.readers import planes, tiff
 
-FORMATS = ("PNG", "JPEG", "TIFF")  # masks of labelled data come in these
 MAX_PIXELS = 2**27  # of what is decoded whole, which takes half a gigabyte
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BAND = 2**22  # pixels that are taken out of a decoded image at a time

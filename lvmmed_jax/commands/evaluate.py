@@ -11,7 +11,8 @@ _EXAMPLE = """example:
   python run.py evaluate runs/first --data my/class_folders my/masks --task knn
 
 DATA is a folder of class folders (CLASS/*.png), a folder with images/ and labels/
-(masks of equal names), or `packaged:mni`. Where a folder holds such a layout in each of
+(masks of equal names, NIfTI volumes too), a CSV (path,label[,group][,split]), an .npz
+as MedMNIST's, or `packaged:mni`. Where a folder holds such a layout in each of
 train/ and test/ (and val/, see --part), that is the split; else a quarter is tested on.
 """
 

@@ -1,0 +1,1 @@
+"""Labelled data: layouts, groups, splits, and batches with their truth."""
