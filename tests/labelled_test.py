@@ -140,7 +140,7 @@ def test_mistakes_are_one_line(classes, tmp_path):
     refused(tmp_path, "empty: no image")
     refused(tmp_path / "empty", "needs one folder of images a class")
     (tmp_path / "empty" / "doe.png").write_bytes(b"broken")
-    refused(tmp_path, re.compile(r"empty: #0001 [0-9a-f]{12} cannot be read"))
+    refused(tmp_path, re.compile(r"empty: #0001 [0-9a-f]{12} not a PNG"))
 
 
 def test_mistakes_of_masks_name_the_image(masks):

@@ -19,6 +19,7 @@ from labelled_files import (
 from data_pipelines.labels import examples, survey
 from data_pipelines.labels import masks as mask_rules
 from data_pipelines.labels import volumes as volume_files
+from data_pipelines.readers import volumes as readers_volumes
 
 
 def counted(found):
@@ -31,7 +32,7 @@ def test_what_cannot_be_read_is_counted_and_named_by_content(tmp_path):
     found = surveyed(tmp_path)
     assert len(found.looks) == 5
     (note,) = found.listing.notes
-    assert note.reason == "cannot be read (UnidentifiedImageError)"
+    assert note.reason == "not a PNG, JPEG, BMP, WebP or TIFF file"
     digest = hashlib.sha256(b"broken").hexdigest()[:12]
     assert note.where == f"{tmp_path / 'a'}: #0002 {digest}"
 
@@ -110,11 +111,9 @@ def test_slices_stacked_back_are_the_volume(tmp_path):
 
 @pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
 def test_every_plane_stacks_back(plane):
-    from data_pipelines.readers import nifti
-
     volume = np.arange(3 * 4 * 5).reshape(3, 4, 5)
-    length = volume.shape[nifti.PLANES[plane]]
-    cuts = [nifti.cut(volume, plane, index) for index in range(length)]
+    length = volume.shape[readers_volumes.PLANES[plane]]
+    cuts = [readers_volumes.cut(volume, plane, index) for index in range(length)]
     assert (volume_files.stack(cuts, plane) == volume).all()
 
 
