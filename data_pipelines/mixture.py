@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,10 +9,17 @@ from typing import Any, NamedTuple
 import grain
 import numpy as np
 
-from data_pipelines import balance, dealing, decoding, manifest, pool, records, stream
+from data_pipelines import (
+    ahead,
+    balance,
+    dealing,
+    decoding,
+    manifest,
+    pool,
+    records,
+    stream,
+)
 
-# batches that are read ahead; each may be large, and is decoded by many threads
-_READ_AHEAD = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
 _LOOKED_AT = 1000  # records among which those for a contact sheet are chosen
 
 
@@ -107,12 +113,11 @@ def host_batches(
     threads = 1 if num_workers else pool.usable_cores()
     batches = _batches(shards, found, global_batch, seed, share, mix, threads)
     numbers = grain.MapDataset.range(0, sys.maxsize).map(batches)
-    iterable = numbers[start:].to_iter_dataset(_READ_AHEAD)
-    if num_workers:
-        _mark_flags_parsed()
-        options = grain.multiprocessing.MultiprocessingOptions(num_workers=num_workers)
-        iterable = iterable.mp_prefetch(options, worker_init_fn=_leave_ctrl_c)
-    return stream.Stream(iter(iterable), _told(shards, found))
+    # one batch at a time: the decoder has threads of its own
+    found_batches = ahead.iterate(
+        numbers[start:], num_workers=num_workers, num_threads=1
+    )
+    return stream.Stream(found_batches, _told(shards, found))
 
 
 def epoch_size(shards: pathlib.Path, mix: Mix) -> int:
@@ -224,16 +229,3 @@ def read_records(
     return grain.sources.ArrayRecordDataSource(
         [str(pathlib.Path(shards) / name) for name in found["sha256"]]
     )
-
-
-def _leave_ctrl_c(worker: int, num_workers: int) -> None:
-    """A terminal sends Ctrl-C to workers too; the run decides when they end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _mark_flags_parsed() -> None:
-    """Grain's workers read absl flags, which only `absl.app.run` would parse."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()

@@ -2,18 +2,16 @@
 
 import collections
 import dataclasses
-import signal
 import sys
 from typing import NamedTuple
 
 import grain
 import numpy as np
 
-from data_pipelines import slices
+from data_pipelines import ahead, slices
 from data_pipelines.labels import drawing, examples, fitting, masks, splits, survey
 
-# batches that threads prepare ahead where no worker process does
-_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
+_SIDE_BY_SIDE = 2  # batches that threads prepare at once
 _EPOCHS_KEPT = 4  # whose draws are known
 BALANCES = ("none", "classes", "foreground")
 
@@ -88,7 +86,9 @@ def train_batches(
     order = drawing.order(_kinds(found, rows, balance), np.asarray(rows), seed)
     source = _Drawn(_maker(found, form), order)
     batches = _cut(grain.MapDataset.range(0, sys.maxsize), source, global_batch, share)
-    return _iterator(batches[start:], num_workers)
+    return ahead.iterate(
+        batches[start:], num_workers=num_workers, num_threads=_SIDE_BY_SIDE
+    )
 
 
 def test_batches(
@@ -117,7 +117,7 @@ def test_batches(
     source = _InOrder(_maker(found, form), np.asarray(rows), global_batch)
     length = -(-len(rows) // global_batch) * global_batch
     batches = _cut(grain.MapDataset.range(0, length), source, global_batch, share)
-    return _iterator(batches, num_workers)
+    return ahead.iterate(batches, num_workers=num_workers, num_threads=_SIDE_BY_SIDE)
 
 
 def _cut(numbers, source, global_batch, share) -> grain.MapDataset:
@@ -128,15 +128,6 @@ def _cut(numbers, source, global_batch, share) -> grain.MapDataset:
             "processes"
         )
     return numbers.map(source).batch(rows)[share.process :: share.num_processes]
-
-
-def _iterator(batches: grain.MapDataset, num_workers) -> grain.DatasetIterator:
-    iterable = batches.to_iter_dataset(_READ_AHEAD)
-    if num_workers:
-        _mark_flags_parsed()
-        options = grain.multiprocessing.MultiprocessingOptions(num_workers=num_workers)
-        iterable = iterable.mp_prefetch(options, worker_init_fn=_leave_ctrl_c)
-    return iter(iterable)
 
 
 def _kinds(found, rows, balance):
@@ -255,16 +246,3 @@ class _InOrder:
             row = row // self.global_batch * self.global_batch
         made = self.maker.example(int(self.rows[row]))
         return {**made, "is_valid": np.bool_(is_valid)}
-
-
-def _leave_ctrl_c(worker: int, num_workers: int) -> None:
-    """A terminal sends Ctrl-C to workers too; the run decides when they end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _mark_flags_parsed() -> None:
-    """Grain's workers read absl flags, which only `absl.app.run` would parse."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
