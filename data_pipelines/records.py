@@ -107,8 +107,15 @@ def decode(data: bytes) -> Record:
 
 
 def image(record: Record) -> np.ndarray:
-    """The stored image: [H, W] or [H, W, 3], uint8."""
-    return imagecodecs.png_decode(record.image)
+    """The stored image: [H, W] or [H, W, 3], uint8.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    try:
+        return imagecodecs.png_decode(record.image)
+    except RuntimeError as error:
+        raise ValueError("not a record: its image is damaged") from error
 
 
 def validate(record: Record) -> Record:
