@@ -23,6 +23,11 @@ Layouts that are read: torchvision, timm, Hugging Face transformers, SAM, LVM-Me
 VISSL, VICRegL, MoCo, DINO, lightly; prefixes and nested dicts are found where only one
 fits. A file with a tensor that no rule explains is refused with the list.
 """
+_TOLD = {
+    "default": "no file says so: ImageNet's; --mean and --std say others",
+    "user": "as you say",
+    "run": "as it was trained",
+}
 _TORCH_SUFFIXES = (".pth", ".pt", ".torch", ".bin")
 _LAYOUTS = ("flax", "torchvision", "timm", "lvmmed", "sam")
 
@@ -163,7 +168,8 @@ def _table(result: dict[str, Any]) -> str:
     ]
     lines.append(
         f"input: {given['channels']} in [0, 1], mean {_numbers(given['mean'])}, std "
-        f"{_numbers(given['std'])} (by the {given['told_by']}), {given['size']} pixels"
+        f"{_numbers(given['std'])} ({_TOLD.get(given['told_by'], given['told_by'])}), "
+        f"{given['size']} pixels"
     )
     lines.append(f"wrote {result['out']}, layout {result['layout']}")
     lines.append(f"SHA-256 {result['sha256']}")

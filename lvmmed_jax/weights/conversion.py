@@ -4,10 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lvmmed_jax.weights import exported, families, layouts, licences, mapping, reading
+from lvmmed_jax.weights import (
+    exported,
+    families,
+    hub_folders,
+    layouts,
+    licences,
+    mapping,
+    reading,
+)
 
-# of RGB in [0, 1]; ImageNet's, which torchvision, timm, DINOv2 and SAM (there of 255)
-# share, and which LVM-Med's own classifiers use
+# of RGB in [0, 1]; ImageNet's, which torchvision, DINOv2 and SAM (there of 255) share
+# with most of timm, and which LVM-Med's own classifiers use
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -51,28 +59,28 @@ def from_file(stored: reading.Stored, wishes: Wishes) -> Converted:
         known = (families.of_encoder(wishes.encoder),)
     try:
         place, rule = layouts.find(stored.tensors, known, wishes.prefix)
-        shapes = {
-            name.removeprefix(place.prefix): array.shape
-            for name, array in stored.tensors.items()
-            if name.startswith(place.prefix)
-        }
+        inside = mapping.under(stored, place)
+        shapes = {name: array.shape for name, array in inside.items()}
         settings = place.family.infer(shapes, place.layout, wishes.encoder)
     except ValueError as error:
         raise ValueError(f"{stored.path}: {error}") from None
-    channels = place.family.channels(shapes, place.layout)
-    entries = mapping.plan(place.family, place.layout, settings, channels)
+    family, layout = place.family, place.layout
+    channels = family.channels(shapes, layout)
+    size = family.image_size(shapes, layout, settings)
+    abstract = layouts.shapes(family, settings, channels, size)
+    entries = mapping.plan(family, layout, settings, abstract)
     variables, account = mapping.to_ours(
-        stored, place, entries, only_prefix=wishes.prefix is not None
+        stored, place, inside, entries, only_prefix=wishes.prefix is not None
     )
     about = {
         "version": exported.VERSION,
         "layout": exported.LAYOUT,
         "encoder": settings,
-        "input": _input(stored, wishes, channels, place.family.image_size(settings)),
+        "input": _input(stored, wishes, channels, size),
         "source": {
             "file": stored.path.name,
             "sha256": stored.sha256,
-            "layout": place.layout.name,
+            "layout": layout.name,
             "prefix": place.prefix,
             "types": account.types,
             "dropped": {rule: len(names) for rule, names in account.dropped.items()},
@@ -95,17 +103,18 @@ def to_layout(
     one: exported.Exported, written: layouts.Written
 ) -> dict[str, np.ndarray]:
     """The tensors of an encoder in the names and layouts of another project."""
-    settings, channels = one.about["encoder"], len(one.about["input"]["mean"])
+    settings = one.about["encoder"]
     family = families.of_encoder(settings["encoder"])
-    entries = mapping.plan(family, written.layout, settings, channels)
+    entries = mapping.plan(family, written.layout, settings, one.variables)
     counts = one.about["num_batches_tracked"]
     if isinstance(counts, int):
         counts = {entry.layer: counts for entry in entries}
     tensors = mapping.to_torch(one.variables, entries, counts)
-    tensors = {f"{written.prefix}{name}": array for name, array in tensors.items()}
-    for name, shape in written.zeros(settings).items():
-        tensors.setdefault(f"{written.prefix}{name}", np.zeros(shape, np.float32))
-    return tensors
+    shapes = {name: array.shape for name, array in tensors.items()}
+    for name, shape in written.zeros(shapes).items():
+        tensors.setdefault(name, np.zeros(shape, np.float32))
+    tensors = written.layout.leave(tensors)
+    return {f"{written.prefix}{name}": array for name, array in tensors.items()}
 
 
 def _short(counts: dict[str, int] | None) -> dict[str, int] | int | None:
@@ -128,11 +137,12 @@ def _input(
     stored: reading.Stored, wishes: Wishes, channels: int, size: int
 ) -> dict[str, Any]:
     """How images are to be given to the encoder."""
-    found = {"channels": "RGB", "range": [0, 1], "size": size, "told_by": "layout"}
+    found = {"channels": "RGB", "range": [0, 1], "size": size, "told_by": "default"}
     mean, std = MEAN, STD
     if channels == 1:
         mean, std = ((sum(each) / len(each),) for each in (MEAN, STD))
     found |= {"mean": list(mean), "std": list(std)}
+    found |= hub_folders.told_input(stored.path)
     about = exported.metadata_of(stored.metadata)
     if about is not None:
         found |= about["input"]

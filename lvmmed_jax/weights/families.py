@@ -1,5 +1,7 @@
 """The architectures whose weights are known, one row each."""
 
+from typing import Any
+
 from lvmmed_jax.weights import layouts, resnet_names
 
 FAMILIES = (resnet_names.FAMILY,)
@@ -18,13 +20,14 @@ def of_encoder(name: str) -> layouts.Family:
     raise ValueError(f"unknown encoder {name!r}; known: {', '.join(known)}")
 
 
-def written_layout(encoder: str, name: str | None) -> layouts.Written:
+def written_layout(settings: dict[str, Any], name: str | None) -> layouts.Written:
     """How an encoder is written for another project; None: its first form.
 
     Raises:
       ValueError: that project has no such encoder.
     """
-    written = of_encoder(encoder).written
+    encoder = settings["encoder"]
+    written = of_encoder(encoder).written(settings)
     if name is None:
         return written[0]
     for each in written:

@@ -75,10 +75,10 @@ def _recognise_zip(path: pathlib.Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # zipfile has one type of error a damage
         raise ValueError(
-            f"{path} is cut or damaged: the end of the archive is missing; download it "
-            "again"
+            f"{path} is cut or damaged: it does not end as an archive does; download "
+            "it again"
         ) from None
     if any("/code/" in f"/{name}" for name in names):
         raise ValueError(

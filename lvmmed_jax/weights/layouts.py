@@ -1,12 +1,18 @@
 """Where in a file an encoder lies: its layout, its prefix, what lies beside it."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from lvmmed_jax.weights import reading
 
 Shapes = dict[str, tuple[int, ...]]  # of named tensors
+Tensors = dict[str, np.ndarray]
 
 
 class Layout(NamedTuple):
@@ -14,15 +20,21 @@ class Layout(NamedTuple):
 
     Attributes:
       name: as users say it.
-      anchors: names that tell it from other layouts; one of them is enough, so that a
-        file that lacks another is recognised, and told what it lacks.
+      anchors: groups of names that tell it from other layouts; one of each group is
+        enough, so that a file that lacks another is recognised, and told what it lacks.
       rename: name in the architecture's first layout -> the names here; several
         tensors are one of ours, cut along its first axis.
+      without: names that only another layout with these anchors has.
+      enter: tensors that differ by more than their names, as the first layout has them.
+      leave: the inverse.
     """
 
     name: str
-    anchors: tuple[str, ...]
+    anchors: tuple[tuple[str, ...], ...]
     rename: Callable[[str], tuple[str, ...]]
+    without: tuple[str, ...] = ()
+    enter: Callable[[Tensors], Tensors] = lambda tensors: tensors
+    leave: Callable[[Tensors], Tensors] = lambda tensors: tensors
 
 
 class Written(NamedTuple):
@@ -32,13 +44,14 @@ class Written(NamedTuple):
       name: as users say it.
       layout: the names.
       prefix: before each of them.
-      zeros: name -> shape of what that project wants and our encoder does not have.
+      zeros: shapes of the tensors -> those of what that project wants and our encoder
+        does not have.
     """
 
     name: str
     layout: Layout
     prefix: str = ""
-    zeros: Callable[[dict[str, Any]], dict[str, tuple[int, ...]]] = lambda settings: {}
+    zeros: Callable[[Shapes], Shapes] = lambda shapes: {}
 
 
 class Family(NamedTuple):
@@ -49,25 +62,29 @@ class Family(NamedTuple):
       variants: its encoders, as `--encoder` has them.
       settings: fields of `config.Model` that make such a network.
       layouts: the first one is what `name_of` speaks.
-      written: the first one is what a torch file gets that no `--layout` is said for.
+      written: (settings) -> its forms for others; a torch file that no `--layout` is
+        said for gets the first one.
       name_of: (path of a leaf of our variables, settings) -> its name there.
       infer: (shapes of the tensors, layout, name of a variant or None) -> settings:
         what `config.Model` needs to make the network.
       channels: (shapes of the tensors, layout) -> channels of its input.
-      image_size: (settings) -> pixels a side that such an encoder is used at.
-      shapes: (settings, input channels) -> our variables, without values.
+      image_size: (shapes of the tensors, layout, settings) -> pixels a side that its
+        tables are made for, or that such an encoder is used at.
+      network: (settings) -> the Flax module.
+      extra: (settings) -> other collections than the network's, without values.
     """
 
     name: str
     variants: tuple[str, ...]
     settings: tuple[str, ...]
     layouts: tuple[Layout, ...]
-    written: tuple[Written, ...]
+    written: Callable[[dict[str, Any]], tuple[Written, ...]]
     name_of: Callable[[tuple[str, ...], dict[str, Any]], str]
     infer: Callable[[Shapes, Layout, str | None], dict[str, Any]]
     channels: Callable[[Shapes, Layout], int]
-    image_size: Callable[[dict[str, Any]], int]
-    shapes: Callable[[dict[str, Any], int], Any]
+    image_size: Callable[[Shapes, Layout, dict[str, Any]], int]
+    network: Callable[[dict[str, Any]], Any]
+    extra: Callable[[dict[str, Any]], Any] = lambda settings: {}
 
 
 class Place(NamedTuple):
@@ -85,7 +102,7 @@ PREFERRED = (
     ("teacher", "student", "DINO's teacher, the one that its authors evaluate"),
     ("backbone", "backbone_momentum", "the backbone, not its moving average"),
 )
-# tensors beside an encoder, by the first part of their names
+# tensors beside an encoder, by the first part of their names or by whole names
 DROPPED = {
     "classifier": "fc head heads head_dist classifier classification_head",
     "projector": "projector maps_projector projection_head prediction_head predictor "
@@ -96,11 +113,21 @@ DROPPED = {
     "optimiser": "optimizer optimizer_states optimizers optimizer_state_dict optim "
     "scaler fp16_scaler amp scheduler lr_schedulers lr_scheduler",
     "loss": "loss criterion dino_loss ibot_patch_loss center",
-    "decoder of masked images": "mask_token decoder_embed decoder_pos_embed "
-    "decoder_blocks decoder_norm decoder_pred",
+    "decoder of masked images": "mask_token embeddings.mask_token decoder_embed "
+    "decoder_pos_embed decoder_blocks decoder_norm decoder_pred",
     "SAM's other parts": "prompt_encoder mask_decoder pixel_mean pixel_std",
 }
 _RULES = {word: rule for rule, words in DROPPED.items() for word in words.split()}
+
+
+def shapes(family: Family, settings: dict[str, Any], channels: int, size: int) -> Any:
+    """An encoder's variables, without values, for images of a size."""
+    network = family.network(settings)
+    images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    variables = jax.eval_shape(
+        lambda key, x: network.init(key, x, train=False), jax.random.key(0), images
+    )
+    return {**variables, **family.extra(settings)}
 
 
 def find(
@@ -148,17 +175,43 @@ def drop_rule(name: str, prefix: str) -> str | None:
     pairs = zip(ours, theirs, strict=False)
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
     shared = len(list(same))
-    return _RULES.get(theirs[shared]) if shared < len(theirs) else None
+    rest = theirs[shared:]
+    return _RULES.get(".".join(rest)) or _RULES.get(rest[0] if rest else None)
+
+
+def renaming(rules: Iterable[tuple[str, str]]) -> Callable[[str], tuple[str, ...]]:
+    """`Layout.rename` of rules, of which the first that fits a whole name counts.
+
+    Args:
+      rules: a regular expression and, parted by spaces, templates for what it finds.
+    """
+    rules = [(re.compile(pattern), new.split()) for pattern, new in rules]
+
+    def rename(name: str) -> tuple[str, ...]:
+        for pattern, templates in rules:
+            if found := pattern.fullmatch(name):
+                return tuple(found.expand(template) for template in templates)
+        return (name,)
+
+    return rename
 
 
 def _prefixes(names: set[str], layout: Layout) -> list[str]:
-    found = {
-        name.removesuffix(anchor)
-        for anchor in layout.anchors
-        for name in names
-        if name.endswith(anchor)
-    }
-    return sorted(prefix for prefix in found if prefix[-1:] in ("", "."))
+    groups = [
+        {
+            name.removesuffix(anchor)
+            for anchor in group
+            for name in names
+            if name.endswith(anchor)
+        }
+        for group in layout.anchors
+    ]
+    return sorted(
+        prefix
+        for prefix in set.intersection(*groups)
+        if prefix[-1:] in ("", ".")
+        and not any(f"{prefix}{other}" in names for other in layout.without)
+    )
 
 
 def _preferred(places: list[Place]) -> tuple[list[Place], str | None]:

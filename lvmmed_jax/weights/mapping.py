@@ -49,10 +49,10 @@ def plan(
     family: layouts.Family,
     layout: layouts.Layout,
     settings: dict[str, Any],
-    channels: int,
+    variables: Any,
 ) -> list[Entry]:
-    """An entry a leaf of our variables."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(family.shapes(settings, channels))
+    """An entry a leaf of our variables, of which only the shapes are looked at."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
     entries = []
     for keys, leaf in leaves:
         path = tuple(key.key for key in keys)
@@ -71,9 +71,21 @@ def torch_axes(leaf: str, rank: int) -> tuple[int, ...]:
     return {4: (3, 2, 0, 1), 2: (1, 0)}[rank]
 
 
+def under(stored: reading.Stored, place: layouts.Place) -> layouts.Tensors:
+    """The tensors below the prefix, as the layout's own kind has them."""
+    return place.layout.enter(
+        {
+            name.removeprefix(place.prefix): array
+            for name, array in stored.tensors.items()
+            if name.startswith(place.prefix)
+        }
+    )
+
+
 def to_ours(
     stored: reading.Stored,
     place: layouts.Place,
+    inside: layouts.Tensors,
     entries: list[Entry],
     *,
     only_prefix: bool,
@@ -83,17 +95,13 @@ def to_ours(
     Args:
       stored: the file.
       place: where in it the encoder lies.
+      inside: of `under`.
       entries: of `plan`.
       only_prefix: what lies beside the prefix is not wanted, whatever it is.
 
     Raises:
       ValueError: tensors are missing, unexpected, of wrong shapes or types; named.
     """
-    inside = {
-        name.removeprefix(place.prefix): array
-        for name, array in stored.tensors.items()
-        if name.startswith(place.prefix)
-    }
     counts = {
         entry.layer: int(inside[entry.count].flat[0])
         for entry in entries
@@ -113,7 +121,8 @@ def to_ours(
             array = inside[name]
             if array.dtype != np.float32:
                 types[array.dtype.name] = types.get(array.dtype.name, 0) + 1
-            parts.append(reading.as_float32(place.prefix + name, array))
+            full = f"{stored.path}: {place.prefix}{name}"
+            parts.append(reading.as_float32(full, array))
         joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
         _put(variables, entry.path, _from_torch(entry, joined))
     mapped = [place.prefix + name for entry in entries for name in entry.names]

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvmmed_jax.weights import kinds, safetensors_files, torch_files
+from lvmmed_jax.weights import hub_folders, kinds, safetensors_files, torch_files
 
-# of a downloaded folder, the file that is meant
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _READ_TYPES = ("float32", "float16", "bfloat16", "float64")
 
 
@@ -34,14 +32,17 @@ def read(path: pathlib.Path) -> Stored:
     """Reads a torch or safetensors file, told apart by its content.
 
     Args:
-      path: the file, or a folder with a `model.safetensors` or `pytorch_model.bin`.
+      path: the file, or a folder with one of `hub_folders.FILES`.
 
     Raises:
       ValueError: it holds no weights, is damaged, or would run code.
       ImportError: a torch file where there is no torch.
       OSError: it cannot be read.
     """
-    path = _file(path)
+    if path.is_dir():
+        path = hub_folders.weight_file(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
     if kinds.recognise(path) == kinds.SAFETENSORS:
         tensors, metadata = safetensors_files.load(path)
     else:
@@ -99,17 +100,3 @@ def _metadata_beside(path: pathlib.Path, digest: str) -> dict[str, str]:
         return found if found["sha256"] == digest else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _file(path: pathlib.Path) -> pathlib.Path:
-    if not path.is_dir():
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file")
-        return path
-    for name in _FOLDER_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise FileNotFoundError(
-        f"{path} is no work folder, no checkpoint, and holds no "
-        f"{' or '.join(_FOLDER_FILES)}"
-    )

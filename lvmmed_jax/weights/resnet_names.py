@@ -3,9 +3,6 @@
 import re
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from lvmmed_jax.models import resnet
 from lvmmed_jax.weights import layouts
 
@@ -51,7 +48,8 @@ def _infer(
     shapes: layouts.Shapes, layout: layouts.Layout, variant: str | None
 ) -> dict[str, Any]:
     """The variant by its blocks and stem, the width by the first block."""
-    width = next(shapes[anchor][0] for anchor in layout.anchors if anchor in shapes)
+    anchor = next(anchor for anchor in layout.anchors[0] if anchor in shapes)
+    width = max(_four(shapes[anchor])[0], 1)
     if variant is not None:
         return {"encoder": variant, "width": width}
     blocks = {}
@@ -62,7 +60,7 @@ def _infer(
             blocks.setdefault(stage, set()).add(block)
     sizes = tuple(len(blocks[stage]) for stage in sorted(blocks))
     (third,) = layout.rename("layer1.0.conv3.weight")
-    stem = shapes.get(layout.rename("conv1.weight")[0], (7,))
+    stem = _four(shapes.get(layout.rename("conv1.weight")[0], ()))
     found = resnet.Variant(sizes, third in shapes, pool=stem[-1] != 3)
     for name, known in resnet.VARIANTS.items():
         if known == found:
@@ -75,15 +73,16 @@ def _infer(
 
 
 def _channels(shapes: layouts.Shapes, layout: layouts.Layout) -> int:
-    return shapes.get(layout.rename("conv1.weight")[0], (0, 3))[1]
+    return _four(shapes.get(layout.rename("conv1.weight")[0], ()))[1]
 
 
-def _shapes(settings: dict[str, Any], channels: int) -> Any:
-    network = resnet.ResNet(settings["encoder"], settings["width"])
-    images = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
-    return jax.eval_shape(
-        lambda key, x: network.init(key, x, train=False), jax.random.key(0), images
-    )
+def _four(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a kernel; of what is none, that of ResNet's stem."""
+    return shape if len(shape) == 4 else (64, 3, 7, 7)
+
+
+def _network(settings: dict[str, Any]) -> resnet.ResNet:
+    return resnet.ResNet(settings["encoder"], settings["width"])
 
 
 def _unchanged(name: str) -> tuple[str, ...]:
@@ -121,30 +120,34 @@ def _number(name: str) -> int:
 
 
 _TORCHVISION = layouts.Layout(
-    "torchvision", ("layer1.0.conv1.weight", "layer1.0.conv2.weight"), _unchanged
+    "torchvision", (("layer1.0.conv1.weight", "layer1.0.conv2.weight"),), _unchanged
 )
 _TRANSFORMERS = layouts.Layout(
     "transformers",
     (
-        "encoder.stages.0.layers.0.layer.0.convolution.weight",
-        "encoder.stages.0.layers.0.layer.1.convolution.weight",
+        (
+            "encoder.stages.0.layers.0.layer.0.convolution.weight",
+            "encoder.stages.0.layers.0.layer.1.convolution.weight",
+        ),
     ),
     _transformers,
 )
-_LIGHTLY = layouts.Layout("lightly", ("4.0.conv1.weight", "4.0.conv2.weight"), _lightly)
+_LIGHTLY = layouts.Layout(
+    "lightly", (("4.0.conv1.weight", "4.0.conv2.weight"),), _lightly
+)
+# timm and the official LVM-Med release have torchvision's names
+_WRITTEN = tuple(
+    layouts.Written(name, _TORCHVISION) for name in ("torchvision", "timm", "lvmmed")
+)
 FAMILY = layouts.Family(
     "ResNet",
     tuple(resnet.VARIANTS),
     ("encoder", "width"),
     (_TORCHVISION, _TRANSFORMERS, _LIGHTLY),
-    # timm and the official LVM-Med release have torchvision's names
-    tuple(
-        layouts.Written(name, _TORCHVISION)
-        for name in ("torchvision", "timm", "lvmmed")
-    ),
+    lambda settings: _WRITTEN,
     _name_of,
     _infer,
     _channels,
-    lambda settings: 224,  # pixels; He et al. 2015, section 3.4
-    _shapes,
+    lambda shapes, layout, settings: 224,  # pixels; He et al. 2015, section 3.4
+    _network,
 )

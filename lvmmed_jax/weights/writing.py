@@ -29,7 +29,7 @@ def tensors(
     Raises:
       ValueError: no such layout of this encoder, or a SAM file of another size.
     """
-    written = families.written_layout(one.about["encoder"]["encoder"], layout)
+    written = families.written_layout(one.about["encoder"], layout)
     found = conversion.to_layout(one, written)
     if into is not None:
         found = _merged(found, reading.read(pathlib.Path(into)), written.prefix)
