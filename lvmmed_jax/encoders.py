@@ -12,7 +12,7 @@ from PIL import Image
 from lvmmed_jax import config as configs
 from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
-from lvmmed_jax.models import resnet
+from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
 from lvmmed_jax.weights import exported, runs
 
@@ -27,6 +27,7 @@ class Encoder(NamedTuple):
       apply: (variables, images [B, H, W, 3] in [0, 1]) -> feature maps [B, R, S, D].
       variables: parameters and BatchNorm statistics.
       image_size: pixels a side of the views it was trained on.
+      stride: pixels of an image a cell of its maps.
       pool: as `apply`, to the means over the cells of the maps, [B, D].
       batch_statistics: (variables, images) -> the statistics of these images.
     """
@@ -34,6 +35,7 @@ class Encoder(NamedTuple):
     apply: Callable[[Any, jax.Array], jax.Array]
     variables: Any
     image_size: int
+    stride: int
     pool: Callable[[Any, jax.Array], jax.Array]
     batch_statistics: Callable[[Any, jax.Array], Any]
 
@@ -130,9 +132,11 @@ def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
     than it is: they are the mean over batches of `images`, and nothing is learned.
 
     Args:
-      encoder: with BatchNorm.
+      encoder: one without BatchNorm is returned as it is.
       images: [n, H, W, 3] uint8.
     """
+    if not encoder.variables["batch_stats"]:
+        return encoder
     statistics = jax.jit(encoder.batch_statistics)
     found = [
         statistics(encoder.variables, batch) for batch in _batches(images, pad=False)
@@ -210,7 +214,14 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
     def pool(variables, images):
         return jnp.mean(apply(variables, images), axis=(1, 2))
 
-    return Encoder(apply, variables, config.views.size, pool, batch_statistics)
+    return Encoder(
+        apply,
+        {"batch_stats": {}, **variables},
+        config.views.size,
+        encoder_table.find(config.model.encoder).stride,
+        pool,
+        batch_statistics,
+    )
 
 
 def variables_of(model: dict[str, Any]) -> dict[str, Any]:
