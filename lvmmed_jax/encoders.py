@@ -17,6 +17,7 @@ from lvmmed_jax.train import checkpoint, processes, sharding, state
 from lvmmed_jax.weights import exported, runs
 
 _BATCH = 32
+_NUM_CHANNELS = 3
 _RANDOM = "random:"
 
 
@@ -109,6 +110,10 @@ def _exported_config(path: pathlib.Path) -> configs.Config:
         configs.Config() if about["run"] is None else configs.from_json(about["run"])
     )
     given = about["input"]
+    if len(given["mean"]) != _NUM_CHANNELS:
+        raise ValueError(
+            f"{path} takes images of {len(given['mean'])} channels; here they are RGB"
+        )
     return configs.override(
         config,
         {f"model.{name}": value for name, value in about["encoder"].items()}

@@ -117,6 +117,27 @@ def test_an_exported_encoder_is_evaluated_beside_a_random_one(tmp_path, capsys):
     assert result["results"][0].keys() >= {"random", "pretrained", "difference"}
 
 
+def test_an_encoder_of_other_channels_is_converted_but_not_fed_rgb(tmp_path, capsys):
+    grey = weight_files.torchvision_resnet("resnet18", channels=1)
+    source = weight_files.save(tmp_path / "grey.safetensors", grey)
+    ours = tmp_path / "ours.safetensors"
+    assert _convert(source, ours) == 0
+    with pytest.raises(ValueError, match="takes images of 1 channels; here they are"):
+        encoders.load(str(ours))
+
+
+def test_an_exported_transformer_has_no_batch_statistics(tmp_path):
+    tensors = weight_files.fill(weight_files.sam_vit())
+    source = weight_files.save(tmp_path / "lvmmed_vit.safetensors", tensors)
+    ours = tmp_path / "ours.safetensors"
+    assert _convert(source, ours) == 0
+    encoder = encoders.load(str(ours))
+    assert encoder.image_size == 64 and encoder.stride == 16
+    assert encoder.variables["batch_stats"] == {}
+    assert encoders.calibrate(encoder, np.zeros((1, 64, 64, 3), np.uint8)) is encoder
+    assert encoders.run_config(str(ours)).model.encoder == "lvmmed_b16"
+
+
 def test_a_downloaded_folder_is_its_weight_file(thin, tmp_path):
     folder = tmp_path / "downloaded"
     folder.mkdir()

@@ -78,6 +78,76 @@ def sam_vit(width=48, size=64, *, absolute=False, depth=12, every=3):
     return shapes
 
 
+def timm_vit(
+    width=48, patch=16, cells=2, *, registers=0, scales=False, gated=False, depth=12
+):
+    """A ViT of timm's; with registers its table has no row for the class token."""
+    hidden = 4 * width
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, cells**2 + (not registers), width),
+        "patch_embed.proj.weight": (width, 3, patch, patch),
+        "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+    if registers:
+        shapes["reg_token"] = (1, registers, width)
+    inner = {
+        "norm1.weight": (width,),
+        "norm1.bias": (width,),
+        "attn.qkv.weight": (3 * width, width),
+        "attn.qkv.bias": (3 * width,),
+        "attn.proj.weight": (width, width),
+        "attn.proj.bias": (width,),
+        "norm2.weight": (width,),
+        "norm2.bias": (width,),
+        "mlp.fc1.weight": (hidden * (1 + gated), width),
+        "mlp.fc1.bias": (hidden * (1 + gated),),
+        "mlp.fc2.weight": (width, hidden),
+        "mlp.fc2.bias": (width,),
+    }
+    if scales:
+        inner |= {"ls1.gamma": (width,), "ls2.gamma": (width,)}
+    for block in range(depth):
+        shapes |= {f"blocks.{block}.{name}": shape for name, shape in inner.items()}
+    return shapes
+
+
+def timm_convnext(width=6, sizes=(3, 3, 9, 3)):
+    """A ConvNeXt of timm's without its head."""
+    shapes = {
+        "stem.0.weight": (width, 3, 4, 4),
+        "stem.0.bias": (width,),
+        "stem.1.weight": (width,),
+        "stem.1.bias": (width,),
+    }
+    for stage, num_blocks in enumerate(sizes):
+        here = width * 2**stage
+        if stage:
+            shapes |= {
+                f"stages.{stage}.downsample.0.weight": (here // 2,),
+                f"stages.{stage}.downsample.0.bias": (here // 2,),
+                f"stages.{stage}.downsample.1.weight": (here, here // 2, 2, 2),
+                f"stages.{stage}.downsample.1.bias": (here,),
+            }
+        for block in range(num_blocks):
+            inner = {
+                "gamma": (here,),
+                "conv_dw.weight": (here, 1, 7, 7),
+                "conv_dw.bias": (here,),
+                "norm.weight": (here,),
+                "norm.bias": (here,),
+                "mlp.fc1.weight": (4 * here, here),
+                "mlp.fc1.bias": (4 * here,),
+                "mlp.fc2.weight": (here, 4 * here),
+                "mlp.fc2.bias": (here,),
+            }
+            for name, shape in inner.items():
+                shapes[f"stages.{stage}.blocks.{block}.{name}"] = shape
+    return shapes
+
+
 def fill(shapes, seed=0, *, counts=True):
     """Values for names and shapes; None is a count of batches."""
     generator = np.random.default_rng(seed)

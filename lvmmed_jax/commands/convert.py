@@ -75,7 +75,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "num_tensors": _num_leaves(found.variables)
         if tensors is None
         else len(tensors),
-        "num_parameters": _num_values(found.variables["params"]),
+        "num_parameters": sum(
+            _num_values(tree)
+            for name, tree in found.variables.items()
+            if name != "batch_stats"
+        ),
         **{name: about[name] for name in ("encoder", "input", "source", "licence")},
         **told,
     }

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lvmmed_jax.weights import layouts, resnet_names
+from lvmmed_jax.weights import convnext_names, layouts, resnet_names, vit_names
 
-FAMILIES = (resnet_names.FAMILY,)
+FAMILIES = (resnet_names.FAMILY, vit_names.FAMILY, convnext_names.FAMILY)
 
 
 def of_encoder(name: str) -> layouts.Family:

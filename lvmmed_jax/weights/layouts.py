@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lvmmed_jax.models import encoder_table
 from lvmmed_jax.weights import reading
 
 Shapes = dict[str, tuple[int, ...]]  # of named tensors
@@ -25,6 +26,7 @@ class Layout(NamedTuple):
       rename: name in the architecture's first layout -> the names here; several
         tensors are one of ours, cut along its first axis.
       without: names that only another layout with these anchors has.
+      dropped: first parts of names that belong to its classifier.
       enter: tensors that differ by more than their names, as the first layout has them.
       leave: the inverse.
     """
@@ -33,6 +35,7 @@ class Layout(NamedTuple):
     anchors: tuple[tuple[str, ...], ...]
     rename: Callable[[str], tuple[str, ...]]
     without: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     enter: Callable[[Tensors], Tensors] = lambda tensors: tensors
     leave: Callable[[Tensors], Tensors] = lambda tensors: tensors
 
@@ -60,7 +63,6 @@ class Family(NamedTuple):
     Attributes:
       name: of it.
       variants: its encoders, as `--encoder` has them.
-      settings: fields of `config.Model` that make such a network.
       layouts: the first one is what `name_of` speaks.
       written: (settings) -> its forms for others; a torch file that no `--layout` is
         said for gets the first one.
@@ -70,20 +72,17 @@ class Family(NamedTuple):
       channels: (shapes of the tensors, layout) -> channels of its input.
       image_size: (shapes of the tensors, layout, settings) -> pixels a side that its
         tables are made for, or that such an encoder is used at.
-      network: (settings) -> the Flax module.
       extra: (settings) -> other collections than the network's, without values.
     """
 
     name: str
     variants: tuple[str, ...]
-    settings: tuple[str, ...]
     layouts: tuple[Layout, ...]
     written: Callable[[dict[str, Any]], tuple[Written, ...]]
     name_of: Callable[[tuple[str, ...], dict[str, Any]], str]
     infer: Callable[[Shapes, Layout, str | None], dict[str, Any]]
     channels: Callable[[Shapes, Layout], int]
     image_size: Callable[[Shapes, Layout, dict[str, Any]], int]
-    network: Callable[[dict[str, Any]], Any]
     extra: Callable[[dict[str, Any]], Any] = lambda settings: {}
 
 
@@ -122,7 +121,8 @@ _RULES = {word: rule for rule, words in DROPPED.items() for word in words.split(
 
 def shapes(family: Family, settings: dict[str, Any], channels: int, size: int) -> Any:
     """An encoder's variables, without values, for images of a size."""
-    network = family.network(settings)
+    name, width = settings["encoder"], settings["width"]
+    network = encoder_table.find(name).make(name, width, jnp.float32, False)
     images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
     variables = jax.eval_shape(
         lambda key, x: network.init(key, x, train=False), jax.random.key(0), images
@@ -165,18 +165,21 @@ def find(
     return places[0], rule
 
 
-def drop_rule(name: str, prefix: str) -> str | None:
+def drop_rule(name: str, place: Place) -> str | None:
     """Why a tensor beside the encoder is left out; None: no rule knows it.
 
     The rules look at the first part of a name that the encoder's prefix does not have:
     `fc` is a classifier, `layer1.0.se.fc` is not.
     """
-    ours, theirs = prefix.split(".")[:-1], name.split(".")
+    ours, theirs = place.prefix.split(".")[:-1], name.split(".")
     pairs = zip(ours, theirs, strict=False)
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
     shared = len(list(same))
     rest = theirs[shared:]
-    return _RULES.get(".".join(rest)) or _RULES.get(rest[0] if rest else None)
+    first = rest[0] if rest else ""
+    if first in place.layout.dropped:
+        return "classifier"
+    return _RULES.get(".".join(rest)) or _RULES.get(first)
 
 
 def renaming(rules: Iterable[tuple[str, str]]) -> Callable[[str], tuple[str, ...]]:

@@ -157,7 +157,7 @@ def _beside(
         outside = not name.startswith(place.prefix)
         if not outside and name.removeprefix(place.prefix) in known:
             continue
-        rule = layouts.drop_rule(name, place.prefix)
+        rule = layouts.drop_rule(name, place)
         if outside and only_prefix:
             rule = OUTSIDE_RULE
         if rule is None:

@@ -81,10 +81,6 @@ def _four(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if len(shape) == 4 else (64, 3, 7, 7)
 
 
-def _network(settings: dict[str, Any]) -> resnet.ResNet:
-    return resnet.ResNet(settings["encoder"], settings["width"])
-
-
 def _unchanged(name: str) -> tuple[str, ...]:
     return (name,)
 
@@ -142,12 +138,10 @@ _WRITTEN = tuple(
 FAMILY = layouts.Family(
     "ResNet",
     tuple(resnet.VARIANTS),
-    ("encoder", "width"),
     (_TORCHVISION, _TRANSFORMERS, _LIGHTLY),
     lambda settings: _WRITTEN,
     _name_of,
     _infer,
     _channels,
     lambda shapes, layout, settings: 224,  # pixels; He et al. 2015, section 3.4
-    _network,
 )

@@ -1,12 +1,11 @@
 """What an export says about an encoder of our own runs."""
 
-import dataclasses
 import hashlib
 import pathlib
 from typing import Any
 
 from lvmmed_jax import config as configs
-from lvmmed_jax.weights import exported, families, reading
+from lvmmed_jax.weights import exported, reading
 
 
 def about(checkpoint: pathlib.Path, config: configs.Config) -> dict[str, Any]:
@@ -16,12 +15,10 @@ def about(checkpoint: pathlib.Path, config: configs.Config) -> dict[str, Any]:
       checkpoint: the folder of the step that it is of.
       config: of its run.
     """
-    family = families.of_encoder(config.model.encoder)
-    model = dataclasses.asdict(config.model)
     return {
         "version": exported.VERSION,
         "layout": exported.LAYOUT,
-        "encoder": {name: model[name] for name in family.settings},
+        "encoder": {"encoder": config.model.encoder, "width": config.model.width},
         "input": {
             "channels": "RGB",
             "range": [0, 1],
