@@ -152,7 +152,8 @@ def test_two_encoders_without_a_rule_are_refused_and_chosen_by_prefix():
     }
     with pytest.raises(ValueError, match=r"--prefix, of 'state_dict\.' .*_ema"):
         _convert(tensors)
-    found = _convert(tensors, prefix="state_dict")
+    found = _convert(tensors, prefix="state_dict.")
+    _assert_same(found, _convert(tensors, prefix="state_dict"))
     _assert_same(found, _convert(THIN))
     assert len(found.account.dropped[mapping.OUTSIDE_RULE]) == len(THIN)
     with pytest.raises(ValueError, match="no known layout under --prefix 'model'"):
@@ -315,3 +316,23 @@ def test_metadata_of_ours_are_kept_by_files_in_other_layouts():
     about = _convert(THIN, metadata=metadata).exported.about
     assert about["licence"] == one.about["licence"]
     assert about["input"] == one.about["input"]
+    assert about["source"]["origin"] == one.about["source"]
+
+
+def test_what_the_user_says_of_an_encoder_of_ours():
+    one = _convert(THIN).exported
+    wishes = conversion.Wishes(source="lvmmed", std=(1.0,) * 3, image_size=64)
+    found = conversion.with_wishes(one, wishes).about
+    assert "non-commercial" in found["licence"]["notice"]
+    assert found["input"] == {
+        **one.about["input"],
+        "std": [1.0] * 3,
+        "size": 64,
+        "told_by": "user",
+    }
+    marked = one._replace(about=found)
+    same = conversion.with_wishes(marked, conversion.Wishes(source="own")).about
+    assert same["licence"] == found["licence"]  # a notice does not go away
+    for wishes in (conversion.Wishes(prefix="a"), conversion.Wishes(encoder="b")):
+        with pytest.raises(ValueError, match="are for files of other projects"):
+            conversion.with_wishes(one, wishes)

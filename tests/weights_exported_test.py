@@ -17,7 +17,16 @@ VARIABLES = {
     },
     "batch_stats": {"BatchNorm_0": {"mean": np.zeros(2)}},
 }
-ABOUT = {"version": 1, "layout": "flax", "licence": None, "note": "Größe"}
+ABOUT = {
+    "version": 1,
+    "layout": "flax",
+    "encoder": {"encoder": "resnet50", "width": 64},
+    "input": {"mean": [0.5], "std": [0.25], "size": 32},
+    "source": {"file": "Größe"},
+    "licence": None,
+    "num_batches_tracked": 3,
+    "run": None,
+}
 
 
 @pytest.fixture
@@ -106,7 +115,18 @@ def test_a_failed_write_leaves_what_was_there(path):
     exported.read(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"version": 1}',
+        json.dumps({**ABOUT, "input": 3}),
+        json.dumps({**ABOUT, "input": {"mean": ["a"], "std": [1]}}),
+        json.dumps({key: ABOUT[key] for key in ABOUT if key != "run"}),
+    ],
+)
 def test_metadata_of_others_are_not_ours(text):
     assert exported.metadata_of({exported.KEY: text}) is None
     assert exported.metadata_of({"format": "pt"}) is None

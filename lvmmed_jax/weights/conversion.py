@@ -72,6 +72,7 @@ def from_file(stored: reading.Stored, wishes: Wishes) -> Converted:
     variables, account = mapping.to_ours(
         stored, place, inside, entries, only_prefix=wishes.prefix is not None
     )
+    ours = exported.metadata_of(stored.metadata)
     about = {
         "version": exported.VERSION,
         "layout": exported.LAYOUT,
@@ -84,19 +85,33 @@ def from_file(stored: reading.Stored, wishes: Wishes) -> Converted:
             "prefix": place.prefix,
             "types": account.types,
             "dropped": {rule: len(names) for rule, names in account.dropped.items()},
+            **({"origin": ours["source"]} if ours else {}),
         },
         "licence": _licence(stored, wishes),
         "num_batches_tracked": _short(account.counts),
-        "run": None,
+        "run": ours and ours["run"],
     }
     return Converted(exported.Exported(variables, about), account, place, rule)
 
 
 def with_wishes(one: exported.Exported, wishes: Wishes) -> exported.Exported:
-    """An encoder of ours with another input, where the user says so."""
-    found = dict(one.about["input"])
-    found.update(_said(wishes, len(found["mean"])))
-    return one._replace(about={**one.about, "input": found})
+    """An encoder of ours with another input or licence, where the user says so.
+
+    Raises:
+      ValueError: wishes about files of other projects.
+    """
+    if wishes.encoder is not None or wishes.prefix is not None:
+        raise ValueError("--encoder and --prefix are for files of other projects")
+    given = one.about["input"]
+    licence = one.about["licence"]
+    if not licence and wishes.source is not None:
+        found = licences.SOURCES[wishes.source]
+        licence = found and found._asdict()
+    about = {
+        "input": {**given, **_said(wishes, len(given["mean"]))},
+        "licence": licence,
+    }
+    return one._replace(about={**one.about, **about})
 
 
 def to_layout(

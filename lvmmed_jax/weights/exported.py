@@ -14,6 +14,10 @@ from lvmmed_jax.weights import kinds, reading, safetensors_files
 KEY = "lvmmed_jax"  # of the metadata in the file's header
 LAYOUT = "flax"  # of the tensors, beside those of other projects
 VERSION = 1
+_KEYS = {"version", "layout", "encoder", "input", "source", "licence"} | {
+    "num_batches_tracked",
+    "run",
+}
 _JOIN = "/"
 
 
@@ -96,9 +100,12 @@ def metadata_of(metadata: dict[str, str]) -> dict[str, Any] | None:
     """What we wrote into a file's header; None: the file is not ours."""
     try:
         about = json.loads(metadata[KEY])
-        return about if {"version", "layout"} <= about.keys() else None
-    except (KeyError, ValueError, AttributeError):
+        given = about["input"]
+        numbers = [*map(float, given["mean"]), *map(float, given["std"])]
+        whole = about.keys() >= _KEYS and len(numbers) == 2 * len(given["mean"])
+    except (KeyError, ValueError, TypeError, AttributeError):
         return None
+    return about if whole else None
 
 
 def as_metadata(about: dict[str, Any]) -> dict[str, str]:

@@ -151,7 +151,9 @@ def find(
         for found in _prefixes(names, layout)
     ]
     if prefix is not None:
-        places = [place for place in places if place.prefix.rstrip(".") == prefix]
+        places = [
+            place for place in places if place.prefix.rstrip(".") == prefix.rstrip(".")
+        ]
     if not places:
         where = "" if prefix is None else f" under --prefix {prefix!r}"
         raise ValueError(
