@@ -1,6 +1,7 @@
 """Eight CPU devices, quick compiles, strict ranks, checked shapes, for every test."""
 
 import os
+import pathlib
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -19,9 +20,25 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax
 import jaxtyping
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # the shapes in the signatures of the mathematics are checked in every test
 jaxtyping.install_import_hook(
     ["lvmmed_jax.matching", "lvmmed_jax.views"], "beartype.beartype"
 )
+
+_FOLDERS = ("readers", "catalogue", "labels")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what needs no jax: CI runs it on one Python only."""
+    root = pathlib.Path(__file__).parents[1] / "data_pipelines"
+    mirrored = {
+        f"{module.stem}_test"
+        for name in _FOLDERS
+        for module in (root / name).glob("*.py")
+    }
+    for item in items:
+        if item.path.stem in mirrored:
+            item.add_marker(pytest.mark.files)
