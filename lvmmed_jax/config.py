@@ -45,10 +45,10 @@ class Views:
 class Model:
     """Encoder, projector and message passing (appendix A)."""
 
-    encoder: str = "resnet50"  # a row of models/resnet.py's table
-    width: int = 64  # channels of the first stage
+    encoder: str = "resnet50"  # a row of models/encoder_table.py
+    width: int = 64  # of a ResNet's first stage; others: published widths * width / 64
     dtype: str = "float32"  # of the encoder's activations; or bfloat16
-    remat: bool = False  # less memory for more time, see models/resnet.py
+    remat: bool = False  # less memory for more time, see models/vit.py
     projection_width: int = 128  # F
     projection_hidden: int = 0  # width of a hidden layer before it; 0: linear
     message_passing_layers: int = 2

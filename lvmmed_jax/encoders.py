@@ -12,7 +12,7 @@ from PIL import Image
 from lvmmed_jax import config as configs
 from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
-from lvmmed_jax.models import resnet
+from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
 
 _BATCH = 32
@@ -26,6 +26,7 @@ class Encoder(NamedTuple):
       apply: (variables, images [B, H, W, 3] in [0, 1]) -> feature maps [B, R, S, D].
       variables: parameters and BatchNorm statistics.
       image_size: pixels a side of the views it was trained on.
+      stride: pixels of an image a cell of its maps.
       pool: as `apply`, to the means over the cells of the maps, [B, D].
       batch_statistics: (variables, images) -> the statistics of these images.
     """
@@ -33,6 +34,7 @@ class Encoder(NamedTuple):
     apply: Callable[[Any, jax.Array], jax.Array]
     variables: Any
     image_size: int
+    stride: int
     pool: Callable[[Any, jax.Array], jax.Array]
     batch_statistics: Callable[[Any, jax.Array], Any]
 
@@ -88,9 +90,11 @@ def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
     than it is: they are the mean over batches of `images`, and nothing is learned.
 
     Args:
-      encoder: with BatchNorm.
+      encoder: one without BatchNorm is returned as it is.
       images: [n, H, W, 3] uint8.
     """
+    if not encoder.variables["batch_stats"]:
+        return encoder
     statistics = jax.jit(encoder.batch_statistics)
     found = [
         statistics(encoder.variables, batch) for batch in _batches(images, pad=False)
@@ -164,7 +168,12 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
         return jnp.mean(apply(variables, images), axis=(1, 2))
 
     return Encoder(
-        apply, variables_of(model), config.views.size, pool, batch_statistics
+        apply,
+        variables_of(model),
+        config.views.size,
+        encoder_table.find(config.model.encoder).stride,
+        pool,
+        batch_statistics,
     )
 
 

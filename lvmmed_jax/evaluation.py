@@ -12,7 +12,7 @@ TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
 # this many pixels a side, and enlarged at most so much: cells of blur tell little
 _DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
-_DENSE_UNIT = 32  # pixels; the stride of the deepest encoder
+_DENSE_UNIT = 32  # pixels: a multiple of the stride of most encoders
 _NUM_PICTURED = 6
 
 
@@ -92,7 +92,7 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    size = _dense_size(encoder.image_size, data.images)
+    size = _dense_size(encoder.image_size, encoder.stride, data.images)
     maps = encoders.feature_maps(encoder, resized(data.images, size))
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(
@@ -104,11 +104,12 @@ def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndar
     )
 
 
-def _dense_size(view_size: int, images: list[np.ndarray]) -> int:
-    """Pixels a side at which segmentation probes read images."""
+def _dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
+    """Pixels a side at which segmentation probes read images: whole cells."""
+    unit = _DENSE_UNIT if _DENSE_UNIT % stride == 0 else stride
     longest = float(np.median([max(image.shape[:2]) for image in images]))
-    units = round(_DENSE_ENLARGED * longest / _DENSE_UNIT)
-    most = min(_DENSE_SCALE * view_size, _DENSE_MOST, units * _DENSE_UNIT)
+    units = round(_DENSE_ENLARGED * longest / unit)
+    most = min(_DENSE_SCALE * view_size, _DENSE_MOST // unit * unit, units * unit)
     return max(view_size, most)
 
 

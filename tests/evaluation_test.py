@@ -25,7 +25,7 @@ def encoder():
     def pool(scale, images):
         return _mean_of_cells(scale, images).mean(axis=(1, 2))
 
-    return encoders.Encoder(_mean_of_cells, jnp.float32(1), 32, pool, None)
+    return encoders.Encoder(_mean_of_cells, jnp.float32(1), 32, 16, pool, None)
 
 
 @pytest.fixture(scope="module")
@@ -161,4 +161,4 @@ def test_dense_probes_enlarge_small_images_at_most_threefold(
     view_size, longest, expected
 ):
     images = [np.zeros((10, longest), np.uint8)] * 3
-    assert evaluation._dense_size(view_size, images) == expected
+    assert evaluation._dense_size(view_size, 32, images) == expected

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lvmmed_jax import config as configs
 from lvmmed_jax import metrics, views
 from lvmmed_jax.matching import affinity
-from lvmmed_jax.models import projector, resnet
+from lvmmed_jax.models import encoder_table, projector
 from lvmmed_jax.train import task
 
 
@@ -35,13 +35,9 @@ def make_networks(settings: configs.Model) -> Networks:
     Raises:
       ValueError: an encoder that does not exist.
     """
-    if settings.encoder not in resnet.VARIANTS:
-        raise ValueError(
-            f"unknown model.encoder {settings.encoder!r}; known: "
-            f"{', '.join(resnet.VARIANTS)}"
-        )
+    row = encoder_table.find(settings.encoder)
     return Networks(
-        resnet.ResNet(
+        row.make(
             settings.encoder,
             settings.width,
             jnp.dtype(settings.dtype),
@@ -58,7 +54,7 @@ def init(networks: Networks, config: configs.Config, keys: jax.Array):
     feature_map = networks.encoder.apply(encoder, images, train=False)
     head = networks.projector.init(keys[1], feature_map)
     params = {"encoder": encoder["params"], "projector": head["params"]}
-    model_state = {"batch_stats": encoder["batch_stats"]}
+    model_state = {"batch_stats": encoder.get("batch_stats", {})}
     if "batch_stats" in head:
         model_state["projector_batch_stats"] = head["batch_stats"]
     return params, model_state
@@ -88,7 +84,8 @@ def forward(
         {"params": params["encoder"], "batch_stats": model_state["batch_stats"]},
         jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
     ).shape[1:3]
-    centres = tuple(resnet.cell_centres(num_cells, size) for num_cells in grid)
+    cell_centres = encoder_table.find(config.model.encoder).cell_centres
+    centres = tuple(cell_centres(num_cells, size) for num_cells in grid)
     two_views, locations = views.make_views(
         batch["image"], batch["size"], key, config.views, centres
     )
@@ -100,7 +97,7 @@ def forward(
         train=True,
         mutable=["batch_stats"],
     )
-    model_state = {**model_state, "batch_stats": updates["batch_stats"]}
+    model_state = {**model_state, "batch_stats": updates.get("batch_stats", {})}
     head = {"params": params["projector"]}
     if "projector_batch_stats" in model_state:
         head["batch_stats"] = model_state["projector_batch_stats"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lvmmed_jax.models import layers
+from lvmmed_jax.models import feature_stages, layers
 
 MOMENTUM = 0.9  # of BatchNorm's running statistics, flax's convention (torch: 0.1)
 
@@ -29,7 +29,10 @@ VARIANTS = {
     # three stages of one block (He et al. 2015, section 4.2, n = 1): for laptops
     "resnet8": Variant((1, 1, 1), bottleneck=False, pool=False),
     "resnet18": Variant((2, 2, 2, 2), bottleneck=False, pool=True),
+    "resnet34": Variant((3, 4, 6, 3), bottleneck=False, pool=True),
     "resnet50": Variant((3, 4, 6, 3), bottleneck=True, pool=True),
+    "resnet101": Variant((3, 4, 23, 3), bottleneck=True, pool=True),
+    "resnet152": Variant((3, 8, 36, 3), bottleneck=True, pool=True),
 }
 
 
@@ -86,14 +89,24 @@ class ResNet(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """[B, H, W, 3] normalised images -> [B, R, S, D] float32 feature maps.
+    def __call__(self, images: jax.Array, train: bool, stages: tuple[int, ...] = ()):
+        """Normalised images [B, H, W, C] to feature maps.
 
-        R = H / 32 with four stages, H / 16 with three.
+        Args:
+          images: of any size and number of channels.
+          train: BatchNorm takes the statistics of the batch.
+          stages: 0 the stem before its pooling, 1 to 4 (torchvision's layer1 to layer4;
+            the small variant has 3).
+
+        Returns:
+          [B, R, S, D] float32, R = H / 32 with four stages and H / 16 with three,
+          rounded up; with `stages`, a tuple of the maps after them.
         """
         stage_sizes, bottleneck, pool = VARIANTS[self.variant]
+        wanted = feature_stages.check(stages, len(stage_sizes), first=0)
         x = _conv(self.width, 7 if pool else 3, 2, self.dtype)(images)
         x = nn.relu(_norm(train, self.dtype)(x))
+        maps = {0: x}
         if pool:
             x = layers.max_pool(x)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
@@ -108,7 +121,14 @@ class ResNet(nn.Module):
                     x, train
                 )
             num_before += num_blocks
-        return x.astype(jnp.float32)
+            maps[stage + 1] = x
+        found = tuple(maps[stage].astype(jnp.float32) for stage in wanted)
+        return found if stages else found[0]
+
+
+def stride(row: Variant) -> int:
+    """Pixels a cell of the last map."""
+    return 2 ** (len(row.stage_sizes) + 1)
 
 
 def cell_centres(num_cells: int, size: int) -> np.ndarray:

@@ -60,9 +60,9 @@ def make_optimizer(
       name: a row of `OPTIMIZERS`.
       schedule: step -> learning rate.
       momentum: of "sgd" and "lars".
-      weight_decay: of all but "adam", on kernels only: biases and the scales of
-        normalisations have none, nor LARS's trust ratio (You et al. 2017; Grill et al.
-        2020, appendix F.3).
+      weight_decay: of all but "adam", on kernels only: biases, scales of
+        normalisations and learnt tokens have none, nor LARS's trust ratio (You et al.
+        2017; Grill et al. 2020, appendix F.3).
       clip_norm: gradients of a larger global norm are scaled down to it; None: never.
 
     Raises:
@@ -95,5 +95,7 @@ def make_optimizer(
 
 
 def _kernels(params: Any) -> Any:
-    """True for weights of two or more axes, False for biases and scales."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+    """True for layers' kernels; False for biases, scales, tokens, position tables."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: getattr(path[-1], "key", None) == "kernel", params
+    )
