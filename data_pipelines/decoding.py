@@ -63,7 +63,7 @@ class Decoder:
 
     def _fill(self, found, crops, rows: range) -> None:
         numbers = found["index"][rows.start : rows.stop]
-        for row, data in zip(rows, self._read(numbers), strict=True):
+        for row, data in zip(rows, self.encoded(numbers), strict=True):
             try:
                 if data is None:
                     raise ValueError("its bytes are not those that were written")
@@ -71,8 +71,8 @@ class Decoder:
             except Exception:  # whatever a decoder raises: the record is at fault
                 self._replace(found, row, crops[row])
 
-    def _read(self, numbers) -> list[bytes | None]:
-        """Encoded records, all at once; one by one where one of them is damaged."""
+    def encoded(self, numbers: np.ndarray) -> list[bytes | None]:
+        """Encoded records, all at once; None for one whose bytes are damaged."""
         try:
             return self.source.__getitems__(numbers.tolist())
         except RuntimeError:

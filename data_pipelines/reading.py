@@ -17,11 +17,13 @@ class Options(NamedTuple):
       size: longest side of a stored image, in pixels.
       salt_key: keys the hash of patients, studies and names.
       skip_burned_in: leaves out what says that annotations are burnt in.
+      min_side: pixels; an image whose short side is shorter is left out.
     """
 
     size: int
     salt_key: bytes
     skip_burned_in: bool = False
+    min_side: int = slices.MIN_SIDE
 
 
 class Piece(NamedTuple):
@@ -143,7 +145,7 @@ def from_plain(plain: list[Any]) -> Outcome:
 def _refusal(item: slices.Slice, options: Options) -> str | None:
     if options.skip_burned_in and slices.BURNED_IN in item.flags:
         return "annotations are burnt in (--skip-burned-in)"
-    return slices.flaw(item.pixels)
+    return slices.flaw(item.pixels, options.min_side)
 
 
 def _piece(item: slices.Slice, source: str, options: Options) -> Piece:

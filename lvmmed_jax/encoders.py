@@ -14,6 +14,7 @@ from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
+from lvmmed_jax.train import digest as digests
 
 _BATCH = 32
 _RANDOM = "random:"
@@ -23,20 +24,24 @@ class Encoder(NamedTuple):
     """A frozen encoder.
 
     Attributes:
-      apply: (variables, images [B, H, W, 3] in [0, 1]) -> feature maps [B, R, S, D].
+      apply: (variables, images [B, H, W, 3] in [0, 1], stages) -> feature maps
+        [B, R, S, D]; with stages, numbers of the encoder's, a tuple of their maps.
       variables: parameters and BatchNorm statistics.
       image_size: pixels a side of the views it was trained on.
       stride: pixels of an image a cell of its maps.
       pool: as `apply`, to the means over the cells of the maps, [B, D].
       batch_statistics: (variables, images) -> the statistics of these images.
+      mean, std: by which `apply` normalises, a channel.
     """
 
-    apply: Callable[[Any, jax.Array], jax.Array]
+    apply: Callable[..., Any]
     variables: Any
     image_size: int
     stride: int
     pool: Callable[[Any, jax.Array], jax.Array]
     batch_statistics: Callable[[Any, jax.Array], Any]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 def load(model: str) -> Encoder:
@@ -103,6 +108,12 @@ def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
     return encoder._replace(variables={**encoder.variables, "batch_stats": mean})
 
 
+def digest(encoder: Encoder) -> str:
+    """A hash that differs where parameters or normalisation do."""
+    sums = digests.of_arrays(encoder.variables)
+    return digests.of_json([sums, encoder.mean, encoder.std])
+
+
 def feature_maps(encoder: Encoder, images: np.ndarray) -> np.ndarray:
     """Feature maps [n, R, S, D] float32 of uint8 images [n, H, W, 3]."""
     return _applied(encoder.apply, encoder.variables, images)
@@ -148,8 +159,9 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
     network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
-    def apply(variables, images):
-        return network.apply(variables, views.normalise(images, mean, std), train=False)
+    def apply(variables, images, stages=()):
+        images = views.normalise(images, mean, std)
+        return network.apply(variables, images, train=False, stages=stages)
 
     def batch_statistics(variables, images):
         old = variables["batch_stats"]
@@ -174,6 +186,8 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
         encoder_table.find(config.model.encoder).stride,
         pool,
         batch_statistics,
+        tuple(mean),
+        tuple(std),
     )
 
 

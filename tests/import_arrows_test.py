@@ -30,6 +30,12 @@ ALLOWED = {
         "lvmmed_jax.doctor.findings",
         "lvmmed_jax.doctor.packages",
     },
+    "lvmmed_jax.features": {
+        "data_pipelines",
+        "lvmmed_jax.encoders",
+        "lvmmed_jax.features",
+        "lvmmed_jax.files",
+    },
     "lvmmed_jax.inspection": {"data_pipelines", "lvmmed_jax.inspection"},
     "lvmmed_jax.inspection.histogram": {"lvmmed_jax.report.figures"},
     "lvmmed_jax.inspection.page": {
