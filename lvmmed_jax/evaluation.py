@@ -92,7 +92,7 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    size = _dense_size(encoder.image_size, encoder.stride, data.images)
+    size = dense_size(encoder.image_size, encoder.stride, data.images)
     maps = encoders.feature_maps(encoder, resized(data.images, size))
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(
@@ -104,7 +104,7 @@ def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndar
     )
 
 
-def _dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
+def dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
     """Pixels a side at which segmentation probes read images: whole cells."""
     unit = _DENSE_UNIT if _DENSE_UNIT % stride == 0 else stride
     longest = float(np.median([max(image.shape[:2]) for image in images]))

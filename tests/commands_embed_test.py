@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 
 import jax.numpy as jnp
@@ -290,3 +291,47 @@ def test_misuse_ends_with_2(words):
     with pytest.raises(SystemExit) as end:
         _embed(*words)
     assert end.value.code == 2
+
+
+def _shown(path):
+    """The page, without its style and its data."""
+    text = path.read_text()
+    assert "http" not in re.sub(r'base64,[^"]*', "", text)  # nothing from elsewhere
+    return text
+
+
+def test_the_page_shows_queries_maps_and_overlays(folder, tmp_path, capsys):
+    out = tmp_path / "features.npz"
+    words = (QUICK, folder, "--out", out, "--neighbours", "3", "--queries", "4")
+    assert _embed(*words, "--map", "--overlays", "--layers", "1,2") == 0
+    assert f"page: {tmp_path / 'features.html'}" in capsys.readouterr().out
+    text = _shown(tmp_path / "features.html")
+    assert text.count('class="near asked"') == 4
+    near = text[text.index("Nearest images") : text.index("Map of the images")]
+    assert near.count("<img ") == 4 * (1 + 3) and near.count("query<br>") == 4
+    assert text.count("data-i=") == 45 and "NIfTI" not in text
+    overlays = text[text.index("Feature maps") :]
+    assert overlays.count("<img ") == 4 * (1 + 2) and "layer 1 has 8×8" in overlays
+    for name in ("case", "alpha", "brain.nii"):
+        assert name not in text
+    # features are there: the page alone is made again
+    before = out.stat().st_mtime_ns
+    assert _embed(*words, "--layers", "1,2", "--page", tmp_path / "b.html") == 0
+    assert "Feature maps" not in _shown(tmp_path / "b.html")
+    assert out.stat().st_mtime_ns == before
+
+
+def test_folders_colour_the_map_where_that_is_asked_for(folder, tmp_path, capsys):
+    words = (QUICK, folder, "--out", tmp_path / "f.npz", "--map", "--colour", "folder")
+    assert _embed(*words, "--sample", "30") == 0
+    text = _shown(tmp_path / "f.html")
+    assert "alpha (" in text and "omega (" in text and text.count("data-i=") == 30
+    assert "case" not in text and "shows names of files or folders" in text
+
+
+def test_shards_have_pages_too_but_no_folders(tmp_path, capsys):
+    shards, out = tiny_runs.make_shards(tmp_path), tmp_path / "f.npz"
+    assert _embed(QUICK, shards, "--out", out, "--map", "--neighbours", "2") == 0
+    assert "record 39" in _shown(tmp_path / "f.html")
+    assert _embed(QUICK, shards, "--out", out, "--map", "--colour", "folder") == 1
+    assert "shards hold no folders" in capsys.readouterr().err

@@ -71,6 +71,8 @@ def main(argv: list[str]) -> int:
     if not done_before:
         found = _run(work)
     _tell(found, options, already_embedded=done_before)
+    if _page_path(options):
+        _write_page(found, work, encoder, options)
     return 0
 
 
@@ -134,6 +136,74 @@ def _images(options, size: int):
     )
 
 
+def _write_page(found, work, encoder, options) -> None:
+    """Nearest images, maps and overlays, of images that are read once more."""
+    from data_pipelines import unlabelled
+    from lvmmed_jax.features import neighbours, page
+    from lvmmed_jax.features import sections as parts
+
+    queries = page.chosen(found.rows, options.queries)
+    mapped = page.sampled(found, options.sample) if options.map else []
+    names = _classes(found, mapped, work.images.names, options)
+    near = []
+    if options.neighbours:
+        near = neighbours.find(found, queries, count=options.neighbours)
+    shown = {*mapped, *(row for one in near for row in (one.query, *one.rows))}
+    shown |= set(queries) if options.overlays else set()
+    images = unlabelled.take(work.images, found.rows, sorted(shown))
+    sections = []
+    if near:
+        sections.append(parts.nearest(found, near, images, options.neighbours))
+    if mapped:
+        sections.append(parts.maps(found, mapped, images, names, options.colour))
+    if options.overlays:
+        taken = _overlays(encoder, queries, images, options)
+        sections.append(parts.overlays(found, taken, images))
+    path = _page_path(options)
+    said = f"{len(found.rows)} images, embedded by {options.model}."
+    named = options.store_paths or options.colour == "folder"
+    page.write(path, f"Features {options.out.stem}", said, sections, named=named)
+    if not options.json:
+        print(f"page: {path}")
+
+
+def _overlays(encoder, rows, images, options):
+    """Feature maps of some images, enlarged so that there are cells to see."""
+    import numpy as np
+
+    from lvmmed_jax import encoders, evaluation
+    from lvmmed_jax.features import layers
+    from lvmmed_jax.features import sections as parts
+
+    some = [images[row] for row in rows]
+    size = evaluation.dense_size(encoder.image_size, encoder.stride, some)
+    apply = layers.make(encoder, options.layers, dense=True)
+    maps = {name: [] for name in layers.names(options.layers)}
+    for pixels in some:  # one by one: early layers have large maps
+        for name, each in apply(encoders.resize(pixels, size)[None]).items():
+            maps[name].append(np.asarray(each[0]))
+    return parts.Overlays(list(rows), maps, size)
+
+
+def _classes(found, rows, names, options) -> list[str]:
+    """What colours the images of the map."""
+    from data_pipelines import manifest
+
+    if options.colour == "folder":
+        if rows and not names:
+            raise ValueError("--colour folder: shards hold no folders")
+        inner = [names[manifest.number_of(found.rows[row].file)] for row in rows]
+        return [name.split("/")[0] if "/" in name else "." for name in inner]
+    return [getattr(found.rows[row], options.colour) for row in rows]
+
+
+def _page_path(options) -> pathlib.Path | None:
+    """Where the page goes; None where none is asked for."""
+    if not (options.neighbours or options.map or options.overlays):
+        return None
+    return options.page or options.out.with_suffix(".html")
+
+
 def _tell(found, options, *, already_embedded: bool) -> None:
     about = found.about
     if options.json:
@@ -146,6 +216,7 @@ def _tell(found, options, *, already_embedded: bool) -> None:
             },
             "skipped": about["skipped"],
             "dropped": about["dropped"],
+            "page": str(page) if (page := _page_path(options)) else None,
         }
         print(json.dumps(answer))
         return
@@ -178,6 +249,8 @@ def _check(options, parser) -> None:
         parser.error(f"--workers {options.workers}: at least 0")
     if options.seconds_per_file <= 0:
         parser.error("--seconds-per-file: above 0")
+    if options.neighbours < 0 or options.queries < 1 or options.sample < 2:
+        parser.error("--neighbours: at least 0; --queries: 1; --sample: 2")
     out = options.out.resolve()
     for source in map(pathlib.Path, options.images):
         if source.is_dir() and out.is_relative_to(source.resolve()):
@@ -249,5 +322,33 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="then a file is skipped (default: 300)",
     )
+    shown = parser.add_argument_group("a page of the features, beside --out")
+    show = shown.add_argument
+    show(
+        "--neighbours",
+        type=int,
+        nargs="?",
+        const=7,
+        default=0,
+        metavar="K",
+        help="some images with the K nearest of each (7 where K is left out)",
+    )
+    show("--map", action="store_true", help="all in two dimensions: PCA, and UMAP")
+    show("--overlays", action="store_true", help="feature maps as colours")
+    show("--queries", type=int, default=24, metavar="N", help="images to show (24)")
+    show(
+        "--sample",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="images on the map, evenly spread (default: 2000)",
+    )
+    show(
+        "--colour",
+        choices=("modality", "source", "folder"),
+        default="modality",
+        help="of the map; folder: the first below IMAGES, whose names it then shows",
+    )
+    show("--page", metavar="F", type=pathlib.Path, help="default: OUT with .html")
     add("--json", action="store_true", help="print the result as one JSON object")
     return parser
