@@ -7,15 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lvmmed_jax.models import resnet
+from lvmmed_jax.weights import mapping, resnet_names
 
-_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
 _PROJECTOR = {"Dense_0": "linear"}
 _HIDDEN_PROJECTOR = {
     "Dense_0": "hidden.0",
@@ -38,16 +31,16 @@ def state_dict(params: Any, variant: str) -> dict[str, torch.Tensor]:
     for keys, array in jax.tree_util.tree_leaves_with_path(params):
         part, *layers, leaf = (key.key for key in keys)
         if part == "encoder":
-            layer = _encoder_layer(layers, variant)
+            layer = resnet_names.torchvision_layer(layers, variant)
         elif part == "projector":
             hidden = "Dense_1" in params["projector"]
             layer = (_HIDDEN_PROJECTOR if hidden else _PROJECTOR)[layers[0]]
         else:
             layer = f"layers.{_number(layers[0])}"
         array = np.asarray(array)
-        axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim, (0,))
-        array = np.ascontiguousarray(array.transpose(axes))
-        found[f"{part}.{layer}.{_LEAVES[leaf]}"] = torch.tensor(array)
+        array = array.transpose(mapping.torch_axes(leaf, array.ndim))
+        name = f"{part}.{layer}.{resnet_names.LEAVES[leaf]}"
+        found[name] = torch.tensor(np.ascontiguousarray(array))
     return found
 
 
@@ -62,24 +55,6 @@ def load(module: nn.Module, params: Any, variant: str) -> None:
     if differing:
         raise ValueError(f"parameters of one side only: {', '.join(sorted(differing))}")
     module.load_state_dict(new, strict=False)  # which still compares the shapes
-
-
-def _encoder_layer(layers: list[str], variant: str) -> str:
-    """["Block_3", "Conv_0"] -> "layer2.1.conv1" in ResNet-18."""
-    *block, name = layers
-    if name.startswith("projection"):
-        name = "downsample.1" if name.endswith("norm") else "downsample.0"
-    else:
-        kind = "conv" if name.startswith("Conv") else "bn"
-        name = f"{kind}{_number(name) + 1}"
-    if not block:
-        return name
-    place = _number(block[0])
-    for stage, num_blocks in enumerate(resnet.VARIANTS[variant].stage_sizes):
-        if place < num_blocks:
-            return f"layer{stage + 1}.{place}.{name}"
-        place -= num_blocks
-    raise ValueError(f"{variant} has no {block[0]}")
 
 
 def _number(name: str) -> int:

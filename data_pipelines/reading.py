@@ -5,6 +5,8 @@ import hashlib
 import pathlib
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from data_pipelines import duplicates, names, quiet, records, salt, slices, sources
 
 _NO_CONTENT = "-" * 12
@@ -86,13 +88,14 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                 if isinstance(item, slices.Skipped):
                     dropped[item.file][item.reason] += 1
                     continue
-                reason = _refusal(item, options)
+                stored = records.bounded(item.pixels, options.size)
+                reason = _refusal(item, stored, options)
                 if reason:
                     dropped[item.file][reason] += 1
                     continue
                 named = base_name(entry.paths[item.file])
                 item = item._replace(identities=(*item.identities, *named))
-                found[item.file].append(_piece(item, entry.source, options))
+                found[item.file].append(_piece(item, stored, entry.source, options))
         except Exception as error:
             for pieces, counts in zip(found, dropped, strict=True):
                 if len(entry.paths) == 1 or not (pieces or counts):
@@ -142,14 +145,19 @@ def from_plain(plain: list[Any]) -> Outcome:
     return outcome._replace(pieces=[Piece(*piece) for piece in outcome.pieces])
 
 
-def _refusal(item: slices.Slice, options: Options) -> str | None:
+def _refusal(item: slices.Slice, stored: np.ndarray, options: Options) -> str | None:
     if options.skip_burned_in and slices.BURNED_IN in item.flags:
         return "annotations are burnt in (--skip-burned-in)"
-    return slices.flaw(item.pixels, options.min_side)
+    flaw = slices.flaw(item.pixels, options.min_side)
+    least = min(slices.MIN_STORED, options.min_side)
+    if flaw is None and min(stored.shape[:2]) < least:
+        return f"a strip: under {least} pixels wide once it is stored"
+    return flaw
 
 
-def _piece(item: slices.Slice, source: str, options: Options) -> Piece:
-    pixels = records.bounded(item.pixels, options.size)
+def _piece(
+    item: slices.Slice, pixels: np.ndarray, source: str, options: Options
+) -> Piece:
     group = salt.keyed_hash(options.salt_key, item.identity)
     record = records.from_slice(item, pixels, group=group, source=source)
     shape = repr(pixels.shape).encode()

@@ -106,9 +106,20 @@ def decode(data: bytes) -> Record:
     return validate(record)
 
 
-def image(record: Record) -> np.ndarray:
-    """The stored image: [H, W] or [H, W, 3], uint8."""
-    return imagecodecs.png_decode(record.image)
+def image(record: Record, out: np.ndarray | None = None) -> np.ndarray:
+    """The stored image: [H, W] or [H, W, 3], uint8.
+
+    Args:
+      record: whose image to decode.
+      out: of this shape and type and contiguous, which is filled; None makes one.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    try:
+        return imagecodecs.png_decode(record.image, out=out)
+    except RuntimeError as error:
+        raise ValueError("not a record: its image is damaged") from error
 
 
 def validate(record: Record) -> Record:

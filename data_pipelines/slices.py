@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 MIN_SIDE = 32  # pixels; a shorter image holds no two views worth matching
+MIN_STORED = 16  # pixels of the short side once the longest is bounded
 
 # DICOM's codes (PS3.3, C.7.3.1.1.1) of what is an image
 MODALITIES = {

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines import (
-    decoding,
     manifest,
     mixture,
     pool,
@@ -132,20 +131,14 @@ def of_shards(shards: pathlib.Path) -> Images:
         manifest.number_of(entry["file"]): entry["file"] for entry in found["taken"]
     }
     source = mixture.read_records(shards, found)
-    decoder = decoding.Decoder(source, found["size"], found["channels"], 1)
 
     def read(blocks: Sequence[int]) -> Iterator[Unit]:
         for block in blocks:
             first = block * _BLOCK
-            places = np.arange(first, min(first + _BLOCK, len(numbers)))
             unit = Unit([], [], [], {})
-            for place, data in zip(
-                places.tolist(), decoder.encoded(places), strict=True
-            ):
+            for place in range(first, min(first + _BLOCK, len(numbers))):
                 try:
-                    if data is None:
-                        raise ValueError("damaged")
-                    record = records.decode(data)
+                    record = records.decode(source[place])
                     pixels = records.image(record)
                 except Exception:  # whatever a decoder raises: the record is at fault
                     unit.skipped.append((f"record {place}", "damaged"))

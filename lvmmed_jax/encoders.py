@@ -1,4 +1,4 @@
-"""Frozen encoders: from a work folder, a checkpoint or `random:NAME` to features."""
+"""Frozen encoders: of work folders, checkpoints, exported files, `random:NAME`."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -15,8 +15,10 @@ from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
 from lvmmed_jax.train import digest as digests
+from lvmmed_jax.weights import exported, runs
 
 _BATCH = 32
+_NUM_CHANNELS = 3
 _RANDOM = "random:"
 
 
@@ -48,13 +50,17 @@ def load(model: str) -> Encoder:
     """The encoder that `model` names.
 
     Args:
-      model: a work folder, one of its checkpoints, or `random:NAME`, e.g.
-        `random:resnet50`, at the paper's settings.
+      model: a work folder, one of its checkpoints, an exported file, or `random:NAME`,
+        e.g. `random:resnet50`, at the paper's settings.
 
     Raises:
       FileNotFoundError: no checkpoint there.
-      ValueError: an unknown encoder, or a damaged checkpoint.
+      ValueError: an unknown encoder, or a damaged checkpoint or file.
     """
+    path = pathlib.Path(model)
+    if path.is_file():
+        found = exported.read(path)
+        return of_variables(_exported_config(path), found.variables)
     if model.startswith(_RANDOM):
         settings = configs.Model(encoder=model.removeprefix(_RANDOM))
         return random(configs.Config(model=settings))
@@ -74,10 +80,51 @@ def _read_config(path: pathlib.Path) -> configs.Config:
 
 
 def run_config(model: str) -> configs.Config | None:
-    """The config of the run behind `model`; None for `random:NAME`."""
+    """The config of the run behind `model`; None for `random:NAME`.
+
+    Weights of others have the defaults beside their own encoder and input.
+    """
+    if pathlib.Path(model).is_file():
+        return _exported_config(pathlib.Path(model))
     if model.startswith(_RANDOM):
         return None
     return _newest(pathlib.Path(model), _read_config, lambda text: None)
+
+
+def is_run(path: pathlib.Path) -> bool:
+    """Whether `path` is a work folder with a checkpoint, or a checkpoint."""
+    return checkpoint.is_checkpoint_folder(path) or _is_checkpoint(path.absolute())
+
+
+def export(path: pathlib.Path) -> exported.Exported:
+    """The encoder of a work folder's newest sound checkpoint, or of a checkpoint."""
+
+    def read(path):
+        extra = checkpoint.read_extra(path)
+        return path, configs.from_json(extra["config"]), _read(path)
+
+    path, config, encoder = _newest(path, read, processes.warn)
+    return exported.Exported(
+        jax.device_get(encoder.variables), runs.about(path, config)
+    )
+
+
+def _exported_config(path: pathlib.Path) -> configs.Config:
+    about = exported.read_about(path)
+    config = (
+        configs.Config() if about["run"] is None else configs.from_json(about["run"])
+    )
+    given = about["input"]
+    if len(given["mean"]) != _NUM_CHANNELS:
+        raise ValueError(
+            f"{path} takes images of {len(given['mean'])} channels; here they are RGB"
+        )
+    return configs.override(
+        config,
+        {f"model.{name}": value for name, value in about["encoder"].items()}
+        | {f"data.{name}": tuple(given[name]) for name in ("mean", "std")}
+        | {"views.size": given["size"]},
+    )
 
 
 def random(config: configs.Config) -> Encoder:
@@ -156,6 +203,11 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
       config: of the run.
       model: {"params", "model_state"}.
     """
+    return of_variables(config, variables_of(model))
+
+
+def of_variables(config: configs.Config, variables: Any) -> Encoder:
+    """The encoder that a config describes, with these variables."""
     network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
@@ -181,7 +233,7 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
 
     return Encoder(
         apply,
-        variables_of(model),
+        {"batch_stats": {}, **variables},
         config.views.size,
         encoder_table.find(config.model.encoder).stride,
         pool,
@@ -220,11 +272,15 @@ def _newest(path: pathlib.Path, read: Callable, say: Callable[[str], None]) -> A
     path = path.absolute()
     if checkpoint.is_checkpoint_folder(path):
         return checkpoint.newest_sound(path / checkpoint.FOLDER, read, say)[1]
-    if path.name.isdigit() and int(path.name) in checkpoint.committed_steps(
-        path.parent
-    ):
+    if _is_checkpoint(path):
         return read(path)
     raise FileNotFoundError(
-        f"{path} is no work folder with a checkpoint, no checkpoint, and not "
+        f"{path} is no work folder with a checkpoint, no checkpoint, no file, and not "
         "random:NAME (e.g. random:resnet50); `pretrain` makes work folders"
+    )
+
+
+def _is_checkpoint(path: pathlib.Path) -> bool:
+    return path.name.isdigit() and int(path.name) in checkpoint.committed_steps(
+        path.parent
     )

@@ -41,9 +41,6 @@ class Source(list):
             raise RuntimeError("data hash mismatch")
         return found
 
-    def __getitems__(self, numbers):
-        return [self[number] for number in numbers]
-
 
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_rows_are_padded_and_grey_repeats(num_threads):

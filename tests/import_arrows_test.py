@@ -102,6 +102,12 @@ ALLOWED = {
         "lvmmed_jax.report.style",
         "lvmmed_jax.report.summary",
     },
+    "lvmmed_jax.weights": {
+        "lvmmed_jax.files",
+        "lvmmed_jax.models",
+        "lvmmed_jax.weights",
+    },
+    "lvmmed_jax.weights.runs": {"lvmmed_jax.config", "lvmmed_jax.weights"},
     "lvmmed_jax.methods": {
         "lvmmed_jax.config",
         "lvmmed_jax.matching",
@@ -116,6 +122,8 @@ ALLOWED = {
 WALLS = {
     "flax": {"lvmmed_jax.models"},
     "orbax": {"lvmmed_jax.train"},
+    "torch": {"lvmmed_jax.weights.torch_files"},
+    "safetensors": {"lvmmed_jax.weights.safetensors_files"},
     "tensorboardX": {"lvmmed_jax.train.sinks"},
     "wandb": {"lvmmed_jax.train.sinks"},
     "mlflow": {"lvmmed_jax.train.sinks"},

@@ -166,7 +166,7 @@ def test_shards_manifest_logs_and_errors(folder, tmp_path, capfd, num_workers):
     made = _search_shards(out)
     assert made["records"] >= 24 + NUM_DICOM // 2  # the files were read
     reasons = {entry["reason"] for entry in made["skipped"]}
-    assert any("damaged" in reason for reason in reasons)
+    assert any("not a PNG" in reason for reason in reasons)
     broken = folder / f"{SECRET}_{DATE}" / f"{SECRET}_broken.png"
     alone = ["prepare", broken, "--out", tmp_path / "no", *workers]
     _search(_run(capfd, alone, 1), "nothing could be read")

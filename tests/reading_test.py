@@ -163,3 +163,11 @@ def test_stored_images_are_bounded(tmp_path):
     (found,) = outcomes(tmp_path, lambda _: [piece(large)], size=50)
     record = records.decode(found.pieces[0].record)
     assert (record.height, record.width) == (25, 50)
+
+
+def test_a_strip_that_would_be_stored_as_a_line_is_refused(tmp_path):
+    strip = np.tile(GREY, (12, 1))  # 480 x 40
+    (found,) = outcomes(tmp_path, lambda _: [piece(strip)])
+    assert found.dropped == {"a strip: under 16 pixels wide once it is stored": 1}
+    (found,) = outcomes(tmp_path, lambda _: [piece(strip)], size=256)
+    assert len(found.pieces) == 1

@@ -1,14 +1,16 @@
 """What the user names, as a list of files."""
 
+import contextlib
 import os
 import pickle
 
 import dicom_files
+import nibabel
 import numpy as np
 import PIL.Image
 import pytest
 
-from data_pipelines import slices, sources
+from data_pipelines import folders, pool, slices, sources, workers
 
 
 def expand(source, **settings):
@@ -134,3 +136,75 @@ def test_a_folder_that_may_not_be_listed_is_told(folder, monkeypatch):
     assert [entry.paths[0].name for entry in inputs][2] == "labels"
     with pytest.raises(slices.SkippedError, match="may not list"):
         list(inputs[2].read(inputs[2].paths))
+
+
+@pytest.fixture
+def spleen(tmp_path):
+    """A set in the layout of the catalogue's MSD-Spleen."""
+    for name in ("imagesTr/spleen_2", "imagesTr/spleen_3", "imagesTs/spleen_1",
+                 "labelsTr/spleen_2", "labelsTr/spleen_3"):  # fmt: skip
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        values = np.random.default_rng(0).normal(size=(34, 34, 3)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
+    return tmp_path
+
+
+def test_of_a_source_of_the_paper_only_training_images_are_read(spleen):
+    inputs = expand(spleen, dataset="msd-spleen")
+    reasons = {}
+    for entry in inputs:
+        try:
+            pieces = list(entry.read(entry.paths))
+        except slices.SkippedError as error:
+            reasons[entry.paths[0].parent.name] = str(error)
+        else:
+            assert {piece.organ for piece in pieces} == {"SPLEEN"}
+            assert {piece.modality for piece in pieces} == {"CT"}
+            assert {piece.identity for piece in pieces} == {
+                f"MSD-Spleen {entry.paths[0].name.partition('.')[0]}"
+            }
+    assert {entry.source for entry in inputs} == {"MSD-Spleen"}
+    assert reasons["labelsTr"] == "a label"
+    assert reasons["imagesTs"] == "of the official test part"
+    assert reasons["imagesTr"] == "not in the random fifth"  # one of two is taken
+
+
+def test_an_official_list_wins_and_needs_a_source_of_the_paper(spleen):
+    inputs = expand(spleen, dataset="MSD-Spleen", lines=["imagesTr/spleen_3.nii.gz"])
+    taken = []
+    for entry in inputs:
+        with contextlib.suppress(slices.SkippedError):
+            if list(entry.read(entry.paths)):
+                taken.append(entry.paths[0].name)
+    assert taken == ["spleen_3.nii.gz"]
+    with pytest.raises(ValueError, match="goes with --dataset NAME of the catalogue"):
+        expand(spleen, dataset="mine", lines=["spleen_3"])
+    with pytest.raises(ValueError, match=r"laid out as KiTS19.*another --dataset"):
+        expand(spleen, dataset="KiTS19")
+
+
+def test_pixel_data_of_a_header_is_no_file_of_its_own(tmp_path):
+    values = np.random.default_rng(0).normal(size=(34, 34, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Pair(values, np.eye(4)), tmp_path / "a.hdr")
+    header, data = expand(tmp_path)
+    assert [entry.paths[0].suffix for entry in (header, data)] == [".hdr", ".img"]
+    assert len(list(header.read(header.paths))) == 3
+    with pytest.raises(slices.SkippedError, match="of the header beside it"):
+        list(data.read(data.paths))
+
+
+def test_many_files_are_looked_at_in_processes(tmp_path):
+    for number in range(400):
+        (tmp_path / f"{number}").write_bytes(
+            b"\x89PNG\r\n\x1a\n" if number % 2 else b"x"
+        )
+    told = []
+    found = workers.look_all(
+        folders.files(tmp_path),
+        num_workers=2,
+        limits=pool.Limits(),
+        progress=told.append,
+    )
+    assert [look.format for look in found] == [None, "PNG"] * 200
+    assert told[-1] == 400 and told == sorted(told)

@@ -1,15 +1,10 @@
 """Lists of training images: a data set's own, and those that LVM-Med published."""
 
 import pathlib
-import re
 from collections.abc import Iterable, Sequence
 
+from data_pipelines import names
 from data_pipelines.catalogue import patterns, rows
-
-# by name, since the dots of a UID are no ending
-_ENDING = re.compile(
-    r"\.(nii|nii\.gz|mhd|raw|hdr|img|dcm|dicom|png|jpe?g|bmp|tiff?|h5)$", re.IGNORECASE
-)
 
 
 def own(
@@ -39,17 +34,16 @@ def given(source: rows.Source, lines: Iterable[str]) -> frozenset[str]:
 
     A line that is a folder of other lines is a heading and says nothing.
     """
-    names = {_ENDING.sub("", line.strip()).replace("\\", "/") for line in lines}
-    names = {name.lower() for name in names if name}
+    found = {names.stem(line.strip()).replace("\\", "/") for line in lines} - {""}
     folders = {
         parent.as_posix()
-        for name in names
+        for name in found
         for parent in pathlib.PurePosixPath(name).parents
     }
-    names -= folders
+    found -= folders
     if source.prefixed:
-        names |= {name.partition("_")[2] for name in names if "_" in name}
-    return frozenset(names)
+        found |= {name.partition("_")[2] for name in found if "_" in name}
+    return frozenset(found)
 
 
 def keys(path: str, group: str) -> frozenset[str]:
@@ -58,6 +52,6 @@ def keys(path: str, group: str) -> frozenset[str]:
     Args:
       path: with "/" between its parts.
     """
-    parts = _ENDING.sub("", path).lower().split("/")
+    parts = names.stem(path).split("/")
     ends = {"/".join(parts[start:]) for start in range(len(parts))}
     return frozenset({group.lower(), *parts[:-1], *ends})

@@ -60,6 +60,7 @@ _CELLS = (
     ),
     source.Source(
         name="LHNCBC-Malaria",
+        tfds="malaria",
         title="Thin blood smears with and without malaria parasites",
         modalities=("GM",),
         organ=None,
@@ -154,6 +155,7 @@ _TISSUE = (
     ),
     source.Source(
         name="PatchCamelyon",
+        tfds="patch_camelyon",
         title="PatchCamelyon: tiles of lymph node slides, 96 px",
         modalities=("SM",),
         organ=None,

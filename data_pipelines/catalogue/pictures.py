@@ -23,6 +23,7 @@ _EYES = (
     ),
     source.Source(
         name="EyePACS",
+        tfds="diabetic_retinopathy_detection",
         title="Diabetic Retinopathy Detection 2015, EyePACS",
         modalities=("OP",),
         organ="RETINA",
@@ -158,6 +159,7 @@ _ENDOSCOPY = (
 _RADIOGRAPHS = (
     source.Source(
         name="CBIS-DDSM",
+        tfds="curated_breast_imaging_ddsm",
         title="Curated Breast Imaging Subset of DDSM: mammography",
         modalities=("MG",),
         organ="BREAST",

@@ -48,6 +48,7 @@ class Source(NamedTuple):
       lines: number of lines of that list.
       prefixed: its lines are CLASS_NAME, where the file is called NAME.
       overlaps: names of sources that share images or patients with it.
+      tfds: what TensorFlow Datasets call it, where they have it.
       doubt: what could not be verified.
     """
 
@@ -69,4 +70,5 @@ class Source(NamedTuple):
     lines: int | None = None
     prefixed: bool = False
     overlaps: tuple[str, ...] = ()
+    tfds: str | None = None
     doubt: str | None = None

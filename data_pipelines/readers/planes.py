@@ -215,8 +215,22 @@ def _add(sums, values, top, left, factor) -> None:
     places = []
     for axis, start in enumerate((top, left)):
         first = start // factor
-        last = (start + values.shape[axis] - 1) // factor
-        begins = np.maximum(np.arange(first, last + 1) * factor - start, 0)
-        values = np.add.reduceat(values, begins, axis=axis, dtype=np.float32)
-        places.append(slice(first, last + 1))
+        values = _summed(values, start % factor, factor, axis)
+        places.append(slice(first, first + values.shape[axis]))
     sums[tuple(places)] += values
+
+
+def _summed(values, begin: int, factor: int, axis: int) -> np.ndarray:
+    """float32 sums over each `factor` places of an axis, the first of which is `begin`.
+
+    One strided addition for each place within a square: reduceat takes ten times as
+    long.
+    """
+    values = values.swapaxes(0, axis)
+    count = -(-(begin + len(values)) // factor)
+    padded = np.zeros((count * factor, *values.shape[1:]), np.float32)
+    padded[begin : begin + len(values)] = values
+    total = padded[::factor].copy()
+    for place in range(1, factor):
+        total += padded[place::factor]
+    return total.swapaxes(0, axis)

@@ -106,6 +106,11 @@ def _entry(source) -> str:
         *_field("size", source.size or "unknown"),
         *_field("licence", source.licence or f"not known here: {_UNKNOWN}"),
         *_field("get it", source.where or "unknown"),
+        *(
+            _field("tfds", f"{source.tfds}: prepare tfds:{source.tfds}")
+            if source.tfds
+            else []
+        ),
         *_field("takes", taken + source.part),
         *_field("guard", paper.guard(source)),
         *_listed("layout", source.images),

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import functools
+import hashlib
 import json
 import pathlib
 import re
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
     # after the options, so that --help does not wait for NumPy and Pillow
     from data_pipelines import manifest, salt, shards, slices, sources
 
-    already = 0
+    already, lines = 0, _lines(options)
     if options.add:
         already = sum(part["files"] for part in manifest.read(options.out)["parts"])
     inputs = sources.expand_all(
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         ),
         first=already + 1,
         look=functools.partial(_look_at, options),
-        lines=_lines(options),
+        lines=lines,
     )
     settings = {
         "dataset": options.dataset,
@@ -74,7 +75,7 @@ def main(argv: list[str]) -> int:
         "deduplicate": options.deduplicate,
         "skip_burned_in": options.skip_burned_in,
         "tile_microns": options.tile_microns,
-        "names": bool(options.names),
+        "names": _digest(lines),
     }
     if options.check:
         return _look(inputs, settings, options)
@@ -114,6 +115,13 @@ def _lines(options) -> list[str] | None:
     return [
         line for each in leakage.read_lists(options.names).values() for line in each
     ]
+
+
+def _digest(lines: list[str] | None) -> str | None:
+    """Tells two lists apart."""
+    if lines is None:
+        return None
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def _write(job, options):
