@@ -95,7 +95,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                     continue
                 named = base_name(entry.paths[item.file])
                 item = item._replace(identities=(*item.identities, *named))
-                found[item.file].append(_piece(item, stored, entry.source, options))
+                found[item.file].append(piece(item, stored, entry.source, options))
         except Exception as error:
             for pieces, counts in zip(found, dropped, strict=True):
                 if len(entry.paths) == 1 or not (pieces or counts):
@@ -155,9 +155,10 @@ def _refusal(item: slices.Slice, stored: np.ndarray, options: Options) -> str | 
     return flaw
 
 
-def _piece(
+def piece(
     item: slices.Slice, pixels: np.ndarray, source: str, options: Options
 ) -> Piece:
+    """The record of a slice whose bounded image is `pixels`, and what tells it."""
     group = salt.keyed_hash(options.salt_key, item.identity)
     record = records.from_slice(item, pixels, group=group, source=source)
     shape = repr(pixels.shape).encode()

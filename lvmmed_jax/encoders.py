@@ -1,7 +1,7 @@
 """Frozen encoders: of work folders, checkpoints, exported files, `random:NAME`."""
 
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,22 @@ class Encoder(NamedTuple):
     batch_statistics: Callable[[Any, jax.Array], Any]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+
+class Resized:
+    """Images of any size as [n, S, S, 3], resized when some are asked for."""
+
+    def __init__(self, images: Sequence[np.ndarray], size: int):
+        """Of n images [H, W] or [H, W, 3], to S = size pixels a side."""
+        self._images, self._size = images, size
+
+    def __len__(self) -> int:
+        """The number n."""
+        return len(self._images)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """These rows, [m, S, S, 3] uint8."""
+        return np.stack([resize(image, self._size) for image in self._images[rows]])
 
 
 def load(model: str) -> Encoder:
@@ -135,7 +151,7 @@ def random(config: configs.Config) -> Encoder:
     return of_model(config, {"params": params, "model_state": model_state})
 
 
-def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
+def calibrate(encoder: Encoder, images: np.ndarray | Resized) -> Encoder:
     """Gives a random encoder the BatchNorm statistics of some images.
 
     Untouched statistics (mean 0, variance 1) would make a random network look worse
@@ -161,17 +177,17 @@ def digest(encoder: Encoder) -> str:
     return digests.of_json([sums, encoder.mean, encoder.std])
 
 
-def feature_maps(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+def feature_maps(encoder: Encoder, images: np.ndarray | Resized) -> np.ndarray:
     """Feature maps [n, R, S, D] float32 of uint8 images [n, H, W, 3]."""
     return _applied(encoder.apply, encoder.variables, images)
 
 
-def pooled_features(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+def pooled_features(encoder: Encoder, images: np.ndarray | Resized) -> np.ndarray:
     """Their means over the cells, [n, D] float32."""
     return _applied(encoder.pool, encoder.variables, images)
 
 
-def _applied(function, variables, images: np.ndarray) -> np.ndarray:
+def _applied(function, variables, images: np.ndarray | Resized) -> np.ndarray:
     apply = jax.jit(function)
     parts = [
         np.asarray(apply(variables, batch)) for batch in _batches(images, pad=True)
@@ -185,7 +201,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _batches(images: np.ndarray, *, pad: bool) -> Iterator[jax.Array]:
+def _batches(images: np.ndarray | Resized, *, pad: bool) -> Iterator[jax.Array]:
     """Batches of one shape in [0, 1]; a short last one is padded or left out."""
     for begin in range(0, len(images), _BATCH):
         batch = images[begin : begin + _BATCH]
