@@ -67,7 +67,7 @@ def _lock(file: BinaryIO, path: pathlib.Path) -> None:
     except BlockingIOError:
         file.close()
         raise OSError(
-            f"another prepare writes to {path.parent}: wait for it, or choose another "
+            f"another process writes to {path.parent}: wait for it, or choose another "
             "--out"
         ) from None
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import mni, quiet, slices
+from data_pipelines import mni, quiet, reading, slices
 from data_pipelines.labels import (
     decoding,
     examples,
@@ -32,6 +32,9 @@ class Labelled(NamedTuple):
       masks: n of int32 [H, W], indices of `mask_names`; None without masks.
       mask_names: their names, background first; empty without masks.
       is_test: bool [n]; equal images stand on one side.
+      keys: of n, the same where images must stand on one side; None: all differ.
+      identities: of n, in clear, see `slices.Slice`; they stay in memory. None: no
+        image has any.
     """
 
     images: list[np.ndarray]
@@ -40,6 +43,8 @@ class Labelled(NamedTuple):
     masks: list[np.ndarray] | None
     mask_names: tuple[str, ...]
     is_test: np.ndarray
+    keys: list[bytes] | None = None
+    identities: list[tuple[tuple[str, str], ...]] | None = None
 
 
 def load(data: str, seed: int, part: str = "test") -> Labelled:
@@ -81,6 +86,8 @@ def load_for_validation(data: str, seed: int) -> Labelled:
     strata = [""] * len(kept) if labels is None else [str(label) for label in labels]
     return whole._replace(
         images=[whole.images[index] for index in kept],
+        keys=[keys[index] for index in kept],
+        identities=whole.identities and [whole.identities[index] for index in kept],
         labels=labels,
         masks=whole.masks and [whole.masks[index] for index in kept],
         is_test=_split([keys[index] for index in kept], strata, seed),
@@ -102,7 +109,7 @@ def _load(data, seed, part) -> tuple[Labelled, list[bytes]]:
     else:
         wanted = [each for each in listing.examples if each.part in ("train", part)]
         listing = listing._replace(examples=wanted)
-    found, pictures, stored = _read(listing)
+    found, pictures, stored, identities = _read(listing)
     together = groups.find(found, near=False)
     keys = [together.keys[group] for group in together.of.tolist()]
     classes = None
@@ -112,7 +119,8 @@ def _load(data, seed, part) -> tuple[Labelled, list[bytes]]:
         is_test = np.array([example.part == part for example in listing.examples])
     else:
         is_test = _split(keys, classes or [""] * len(keys), seed)
-    return _numbered(found, pictures, classes, stored, is_test), keys
+    made = _numbered(found, pictures, classes, stored, is_test)
+    return made._replace(keys=keys, identities=identities), keys
 
 
 def _parts(listing) -> set[str]:
@@ -136,9 +144,10 @@ def _check(listing) -> None:
             raise ValueError(str(note))
 
 
-def _read(listing) -> tuple[survey.Survey, list[np.ndarray], list[masks.Stored]]:
+def _read(listing):
+    """What was seen of the examples; their pixels, masks and identities."""
     decoder = decoding.Decoder(_CONTEXT, None)
-    looks, pictures, stored = [], [], []
+    looks, pictures, stored, identities = [], [], [], []
     with quiet.readers():
         for example in listing.examples:
             one = survey.read(example, decoder, near=False)
@@ -147,10 +156,13 @@ def _read(listing) -> tuple[survey.Survey, list[np.ndarray], list[masks.Stored]]
             looks.append(one.look)
             pictures.append(one.pixels)
             stored.append(one.mask)
+            own = () if example.image.array else reading.base_name(example.image.path)
+            identities.append((*one.identities, *own))
     meaning = None
     if listing.kind == examples.MASKS:
         meaning = masks.meaning((look.mask for look in looks), str(listing.root))
-    return survey.Survey(listing, looks, meaning, decoder), pictures, stored
+    found = survey.Survey(listing, looks, meaning, decoder)
+    return found, pictures, stored, identities
 
 
 def _problem(one: survey.Read) -> str:

@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import copies, duplicates, index, names, reading, salt, sources
+from data_pipelines import (
+    copies,
+    duplicates,
+    index,
+    manifest,
+    names,
+    reading,
+    records,
+    salt,
+    slices,
+    sources,
+)
 
 SAME, NEAR, LISTED = "same image", "near copy", "listed"
 _KINDS = ("patient", "study", "volume", "instance")  # of a line in an official list
@@ -25,6 +36,69 @@ class Leak(NamedTuple):
     file: int
     kind: str
     where: str
+
+
+class Known(NamedTuple):
+    """What an encoder was pre-trained on.
+
+    Attributes:
+      options: with which images must be read to be compared.
+      rows: the index of the shards.
+    """
+
+    options: reading.Options
+    rows: index.Index
+
+
+def read_shards(shards: pathlib.Path, salt_file: pathlib.Path | None) -> Known:
+    """What shards hold, and the salt that keys its hashes.
+
+    Args:
+      shards: the folder.
+      salt_file: that they were made with; None: the user's own.
+
+    Raises:
+      FileNotFoundError: there are no shards, or no salt.
+      ValueError: they were made with another salt, or are damaged.
+    """
+    salt_file = salt_file or salt.default_path()
+    if not salt_file.is_file():
+        raise FileNotFoundError(
+            f"{salt_file}: no salt there; name that of the shards with --salt-file"
+        )
+    salt_key, made = salt.load(salt_file), manifest.read(shards)
+    if made["salt_fingerprint"] != salt.fingerprint(salt_key):
+        raise ValueError(
+            f"{shards}: made with another salt than {salt_file}; name that of the "
+            "shards with --salt-file"
+        )
+    options = reading.Options(made["size"], salt_key)
+    return Known(options, manifest.read_index(shards, made))
+
+
+def of_images(
+    images: Sequence[np.ndarray],
+    identities: Sequence[tuple[tuple[str, str], ...]] | None,
+    known: Known,
+) -> list[Leak]:
+    """As `against_shards`, of images that are read already; `file` counts from 1.
+
+    Args:
+      images: of uint8 [H, W] or [H, W, 3]; those too small for shards leak nothing.
+      identities: of each, in clear, see `slices.Slice`.
+      known: what they are compared with.
+    """
+    outcomes = []
+    for number, pixels in enumerate(images, start=1):
+        if min(pixels.shape[:2]) < slices.MIN_SIDE:
+            continue
+        own = identities[number - 1] if identities is not None else ()
+        item = slices.Slice(pixels, "OT", None, None, "", None, "", identities=own)
+        stored = records.bounded(pixels, known.options.size)
+        pieces = [reading.piece(item, stored, "test", known.options)]
+        pieces = [piece._replace(record=b"") for piece in pieces]
+        outcomes.append(reading.Outcome(f"#{number:04d} ", "test", pieces, {}))
+    return against_shards(outcomes, known.rows)
 
 
 def against_shards(

@@ -55,9 +55,9 @@ def build(
                 entry["dropped"] = outcome.dropped
             taken.append(entry)
         else:
-            skipped.append({"file": outcome.file, "reason": _reason(outcome.dropped)})
+            skipped.append({"file": outcome.file, "reason": reason(outcome.dropped)})
     for entries in (taken, skipped):
-        entries.sort(key=lambda entry: _number(entry["file"]))
+        entries.sort(key=lambda entry: number_of(entry["file"]))
     num_records = sum(entry["records"] for entry in taken)
     return {
         "version": VERSION,
@@ -211,7 +211,7 @@ def _contents(files: Iterable[str]) -> list[str]:
 def _contents_of_parts(found) -> list[list[str]]:
     """The content hashes of each part's files, in the order of their numbers."""
     listed = sorted(
-        (entry["file"] for entry in found["taken"] + found["skipped"]), key=_number
+        (entry["file"] for entry in found["taken"] + found["skipped"]), key=number_of
     )
     rest = iter(_contents(listed))
     return [list(itertools.islice(rest, part["files"])) for part in found["parts"]]
@@ -258,11 +258,12 @@ def _differences(found, settings) -> list[str]:
     ]
 
 
-def _number(file: str) -> int:
+def number_of(file: str) -> int:
+    """The number in a public name."""
     return int(file[1:].partition(" ")[0])
 
 
-def _reason(dropped: dict[str, int]) -> str:
+def reason(dropped: dict[str, int]) -> str:
     """The reason of a file without records; with counts where there are several."""
     if not dropped:
         return "no slice in it"

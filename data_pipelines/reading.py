@@ -19,11 +19,13 @@ class Options(NamedTuple):
       size: longest side of a stored image, in pixels.
       salt_key: keys the hash of patients, studies and names.
       skip_burned_in: leaves out what says that annotations are burnt in.
+      min_side: pixels; an image whose short side is shorter is left out.
     """
 
     size: int
     salt_key: bytes
     skip_burned_in: bool = False
+    min_side: int = slices.MIN_SIDE
 
 
 class Piece(NamedTuple):
@@ -93,7 +95,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                     continue
                 named = base_name(entry.paths[item.file])
                 item = item._replace(identities=(*item.identities, *named))
-                found[item.file].append(_piece(item, stored, entry.source, options))
+                found[item.file].append(piece(item, stored, entry.source, options))
         except Exception as error:
             for pieces, counts in zip(found, dropped, strict=True):
                 if len(entry.paths) == 1 or not (pieces or counts):
@@ -146,15 +148,17 @@ def from_plain(plain: list[Any]) -> Outcome:
 def _refusal(item: slices.Slice, stored: np.ndarray, options: Options) -> str | None:
     if options.skip_burned_in and slices.BURNED_IN in item.flags:
         return "annotations are burnt in (--skip-burned-in)"
-    flaw = slices.flaw(item.pixels)
-    if flaw is None and min(stored.shape[:2]) < slices.MIN_STORED:
-        return f"a strip: under {slices.MIN_STORED} pixels wide once it is stored"
+    flaw = slices.flaw(item.pixels, options.min_side)
+    least = min(slices.MIN_STORED, options.min_side)
+    if flaw is None and min(stored.shape[:2]) < least:
+        return f"a strip: under {least} pixels wide once it is stored"
     return flaw
 
 
-def _piece(
+def piece(
     item: slices.Slice, pixels: np.ndarray, source: str, options: Options
 ) -> Piece:
+    """The record of a slice whose bounded image is `pixels`, and what tells it."""
     group = salt.keyed_hash(options.salt_key, item.identity)
     record = records.from_slice(item, pixels, group=group, source=source)
     shape = repr(pixels.shape).encode()

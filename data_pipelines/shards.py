@@ -159,7 +159,7 @@ def header(job: Job) -> dict[str, Any]:
         "name": job.name,
         "salt": salt.fingerprint(job.salt_key),
         "intensity table": intensity.VERSION,
-        "files": _state_of(job),
+        "files": sources.state(job.inputs, job.salt_key),
     }
 
 
@@ -197,16 +197,6 @@ def _open(path: pathlib.Path, job: Job) -> journal.Journal:
         log.close()
         raise
     return log
-
-
-def _state_of(job: Job) -> str:
-    """A keyed hash of the files' places, sizes and times: whether any has changed."""
-    state = []
-    for path in itertools.chain.from_iterable(entry.paths for entry in job.inputs):
-        with contextlib.suppress(OSError):
-            found = path.stat()
-            state.append(f"{path} {found.st_size} {found.st_mtime_ns}")
-    return salt.keyed_hash(job.salt_key, "\n".join(state))
 
 
 def _read(job: Job, log: journal.Journal, num_workers, limits, progress) -> None:

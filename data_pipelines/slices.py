@@ -135,10 +135,10 @@ def grey_where_equal(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def flaw(pixels: np.ndarray) -> str | None:
+def flaw(pixels: np.ndarray, min_side: int = MIN_SIDE) -> str | None:
     """Why an image is not worth a record, or None."""
-    if min(pixels.shape[:2]) < MIN_SIDE:
-        return f"short side under {MIN_SIDE} pixels"
+    if min(pixels.shape[:2]) < min_side:
+        return f"short side under {min_side} pixels"
     if pixels.min() == pixels.max():
         return "constant image"
     return None

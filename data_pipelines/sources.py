@@ -1,11 +1,13 @@
 """What the user names, as a sorted list of input files, each with its reader."""
 
+import contextlib
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import folders, packaged, slices, tfds_source
+from data_pipelines import folders, packaged, salt, slices, tfds_source
 from data_pipelines.catalogue import paper, rows
 from data_pipelines.readers import dicom_series, formats
 
@@ -111,6 +113,16 @@ def expand(
             "a list of training images goes with --dataset NAME of the catalogue"
         )
     return _of_folder(root, entry, dataset or "local", context, first, look, lines)
+
+
+def state(inputs: Sequence[Input], salt_key: bytes) -> str:
+    """A keyed hash of the files' places, sizes and times: whether any has changed."""
+    told = []
+    for path in itertools.chain.from_iterable(entry.paths for entry in inputs):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            told.append(f"{path} {found.st_size} {found.st_mtime_ns}")
+    return salt.keyed_hash(salt_key, "\n".join(told))
 
 
 def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]:

@@ -1,7 +1,7 @@
 """Frozen encoders: of work folders, checkpoints, exported files, `random:NAME`."""
 
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from lvmmed_jax import views
 from lvmmed_jax.methods import table, two_views
 from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
+from lvmmed_jax.train import digest as digests
 from lvmmed_jax.weights import exported, runs
 
 _BATCH = 32
@@ -25,20 +26,40 @@ class Encoder(NamedTuple):
     """A frozen encoder.
 
     Attributes:
-      apply: (variables, images [B, H, W, 3] in [0, 1]) -> feature maps [B, R, S, D].
+      apply: (variables, images [B, H, W, 3] in [0, 1], stages) -> feature maps
+        [B, R, S, D]; with stages, numbers of the encoder's, a tuple of their maps.
       variables: parameters and BatchNorm statistics.
       image_size: pixels a side of the views it was trained on.
       stride: pixels of an image a cell of its maps.
       pool: as `apply`, to the means over the cells of the maps, [B, D].
       batch_statistics: (variables, images) -> the statistics of these images.
+      mean, std: by which `apply` normalises, a channel.
     """
 
-    apply: Callable[[Any, jax.Array], jax.Array]
+    apply: Callable[..., Any]
     variables: Any
     image_size: int
     stride: int
     pool: Callable[[Any, jax.Array], jax.Array]
     batch_statistics: Callable[[Any, jax.Array], Any]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+class Resized:
+    """Images of any size as [n, S, S, 3], resized when some are asked for."""
+
+    def __init__(self, images: Sequence[np.ndarray], size: int):
+        """Of n images [H, W] or [H, W, 3], to S = size pixels a side."""
+        self._images, self._size = images, size
+
+    def __len__(self) -> int:
+        """The number n."""
+        return len(self._images)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """These rows, [m, S, S, 3] uint8."""
+        return np.stack([resize(image, self._size) for image in self._images[rows]])
 
 
 def load(model: str) -> Encoder:
@@ -130,7 +151,7 @@ def random(config: configs.Config) -> Encoder:
     return of_model(config, {"params": params, "model_state": model_state})
 
 
-def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
+def calibrate(encoder: Encoder, images: np.ndarray | Resized) -> Encoder:
     """Gives a random encoder the BatchNorm statistics of some images.
 
     Untouched statistics (mean 0, variance 1) would make a random network look worse
@@ -150,17 +171,23 @@ def calibrate(encoder: Encoder, images: np.ndarray) -> Encoder:
     return encoder._replace(variables={**encoder.variables, "batch_stats": mean})
 
 
-def feature_maps(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+def digest(encoder: Encoder) -> str:
+    """A hash that differs where parameters or normalisation do."""
+    sums = digests.of_arrays(encoder.variables)
+    return digests.of_json([sums, encoder.mean, encoder.std])
+
+
+def feature_maps(encoder: Encoder, images: np.ndarray | Resized) -> np.ndarray:
     """Feature maps [n, R, S, D] float32 of uint8 images [n, H, W, 3]."""
     return _applied(encoder.apply, encoder.variables, images)
 
 
-def pooled_features(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+def pooled_features(encoder: Encoder, images: np.ndarray | Resized) -> np.ndarray:
     """Their means over the cells, [n, D] float32."""
     return _applied(encoder.pool, encoder.variables, images)
 
 
-def _applied(function, variables, images: np.ndarray) -> np.ndarray:
+def _applied(function, variables, images: np.ndarray | Resized) -> np.ndarray:
     apply = jax.jit(function)
     parts = [
         np.asarray(apply(variables, batch)) for batch in _batches(images, pad=True)
@@ -174,7 +201,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _batches(images: np.ndarray, *, pad: bool) -> Iterator[jax.Array]:
+def _batches(images: np.ndarray | Resized, *, pad: bool) -> Iterator[jax.Array]:
     """Batches of one shape in [0, 1]; a short last one is padded or left out."""
     for begin in range(0, len(images), _BATCH):
         batch = images[begin : begin + _BATCH]
@@ -200,8 +227,9 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
     network = two_views.make_networks(config.model).encoder
     mean, std = config.data.mean, config.data.std
 
-    def apply(variables, images):
-        return network.apply(variables, views.normalise(images, mean, std), train=False)
+    def apply(variables, images, stages=()):
+        images = views.normalise(images, mean, std)
+        return network.apply(variables, images, train=False, stages=stages)
 
     def batch_statistics(variables, images):
         old = variables["batch_stats"]
@@ -226,6 +254,8 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
         encoder_table.find(config.model.encoder).stride,
         pool,
         batch_statistics,
+        tuple(mean),
+        tuple(std),
     )
 
 

@@ -1,12 +1,12 @@
 """Frozen features on labelled data: a model and its own random start, side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, probes
+from lvmmed_jax import encoders, few_labels, probes
 
 TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
@@ -14,6 +14,7 @@ TASKS = ("knn", "linear_probe")
 _DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
 _DENSE_UNIT = 32  # pixels: a multiple of the stride of most encoders
 _NUM_PICTURED = 6
+_PROBES = {"knn": probes.knn, "linear_probe": probes.linear}
 
 
 class Evaluation(NamedTuple):
@@ -29,6 +30,8 @@ def evaluate(
     tasks: tuple[str, ...],
     *,
     seed: int,
+    budgets: Sequence[few_labels.Budget] = (),
+    num_seeds: int = 1,
 ) -> Evaluation:
     """Runs every task that the data's labels allow.
 
@@ -37,11 +40,13 @@ def evaluate(
         is added.
       data: images with class labels, masks, or both.
       tasks: of `TASKS`; `linear_probe` also segments where there are masks.
-      seed: of the bootstrap.
+      seed: of the bootstrap, and the first of `num_seeds`.
+      budgets: of labels; classes are also learned from so few.
+      num_seeds: with which few labels are drawn.
 
     Returns:
-      One result a task, target and class; metrics are per test image, with 95 %
-      bootstrap intervals over the test images.
+      One result a task, target, class and budget; metrics are per test image, with
+      95 % bootstrap intervals over the test images, of few labels over seeds too.
 
     Raises:
       ValueError: fewer than two classes, no test image, or no task that the labels
@@ -56,10 +61,15 @@ def evaluate(
     results, pictures = [], None
     if data.labels is not None:
         features = {name: _pooled(one, data.images) for name, one in models.items()}
-        for name, probe in (("knn", probes.knn), ("linear_probe", probes.linear)):
-            if name in tasks:
-                values = _accuracy(features, data, probe)
-                results.append(_result(name, "accuracy", None, values, data, seed))
+        wanted = {name: probe for name, probe in _PROBES.items() if name in tasks}
+        for name, probe in wanted.items():
+            values = _accuracy(features, data, probe)
+            results.append(_result(name, "accuracy", None, values, data, seed))
+        seeds = range(seed, seed + num_seeds)
+        for name, probe in wanted.items():
+            for budget in budgets:
+                drawn = few_labels.accuracy(features, data, probe, budget, seeds)
+                results.append(_few(name, budget, drawn, data, seed))
     if data.masks is not None and "linear_probe" in tasks:
         predictions = {name: _segment(one, data) for name, one in models.items()}
         for label, class_name in list(enumerate(data.mask_names))[1:]:
@@ -73,12 +83,13 @@ def evaluate(
 
 def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
     """[n, D] feature maps averaged over their cells, of images of any size."""
-    return encoders.pooled_features(encoder, resized(images, encoder.image_size))
+    images = encoders.Resized(images, encoder.image_size)
+    return encoders.pooled_features(encoder, images)
 
 
 def resized(images: list[np.ndarray], size: int) -> np.ndarray:
     """[n, size, size, 3] uint8."""
-    return np.stack([encoders.resize(image, size) for image in images])
+    return encoders.Resized(images, size)[:]
 
 
 def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
@@ -92,7 +103,7 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
 
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
-    size = _dense_size(encoder.image_size, encoder.stride, data.images)
+    size = dense_size(encoder.image_size, encoder.stride, data.images)
     maps = encoders.feature_maps(encoder, resized(data.images, size))
     train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
     return probes.linear_segmentation(
@@ -104,7 +115,7 @@ def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndar
     )
 
 
-def _dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
+def dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
     """Pixels a side at which segmentation probes read images: whole cells."""
     unit = _DENSE_UNIT if _DENSE_UNIT % stride == 0 else stride
     longest = float(np.median([max(image.shape[:2]) for image in images]))
@@ -139,6 +150,27 @@ def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     if {"random", "pretrained"} <= values.keys():
         gain = values["pretrained"].astype(float) - values["random"].astype(float)
         row["difference"] = probes.bootstrap(gain, seed=seed)._asdict()
+    return row
+
+
+def _few(task, budget, drawn: few_labels.Drawn, data, seed) -> dict[str, Any]:
+    """A row of evaluation.json, with `labels` and `seeds`; the means by seed too."""
+    row = {
+        "task": task,
+        "target": _name_classes(data.class_names),
+        "metric": "accuracy",
+        "class": None,
+        "labels": str(budget),
+        "seeds": len(next(iter(drawn.correct.values()))),
+        "num_train": drawn.num_train,
+        "num_test": int(data.is_test.sum()),
+    }
+    values = {name: each.astype(float) for name, each in drawn.correct.items()}
+    if {"random", "pretrained"} <= values.keys():
+        values["difference"] = values["pretrained"] - values["random"]
+    for name, each in values.items():
+        row[name] = probes.bootstrap_seeds(each, seed=seed)._asdict()
+        row[name]["by_seed"] = each.mean(axis=1).tolist()
     return row
 
 

@@ -128,3 +128,15 @@ def bootstrap(values: np.ndarray, *, seed: int) -> Interval:
     draws = generator.integers(0, len(values), (_BOOTSTRAP, len(values)))
     low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_seeds(values: np.ndarray, *, seed: int) -> Interval:
+    """As `bootstrap`, of values [S, m] for several seeds: both are drawn anew."""
+    generator = np.random.default_rng(seed)
+    means = np.empty(_BOOTSTRAP)
+    for draw in range(_BOOTSTRAP):
+        rows = generator.integers(0, len(values), len(values))
+        columns = generator.integers(0, values.shape[1], values.shape[1])
+        means[draw] = values[rows].mean(axis=0)[columns].mean()
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
+import labelled_files
 import numpy as np
 import PIL.Image
 import pytest
@@ -119,7 +121,7 @@ def test_the_random_side_is_the_start_of_that_run(workdir, classes, monkeypatch)
         start.variables["params"],
         encoders.load(str(workdir)).variables["params"],
     )
-    assert images.shape == (18, 32, 32, 3)  # the training side alone
+    assert images[:].shape == (18, 32, 32, 3)  # the training side alone
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,85 @@ def test_misuse_ends_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         _evaluate(*words)
     assert end.value.code == 2
+
+
+def test_few_labels_are_rows_of_their_own(workdir, classes, capsys):
+    words = (workdir, "--data", classes, "--task", "knn", "--seeds", "3")
+    assert _evaluate(*words, "--few-labels", "1,50%", "--json") == 0
+    whole, one, half = json.loads(capsys.readouterr().out)["results"]
+    assert "labels" not in whole and whole["num_train"] == 18
+    assert (one["labels"], half["labels"]) == ("1 a class", "50 %")
+    assert (one["num_train"], half["num_train"], one["num_test"]) == (2, 10, 6)
+    for row in (one, half):
+        assert row["seeds"] == 3 == len(row["pretrained"]["by_seed"])
+        bounds = row["difference"]
+        assert bounds["low"] <= bounds["value"] <= bounds["high"]
+        assert row["random"]["value"] == pytest.approx(
+            np.mean(row["random"]["by_seed"])
+        )
+    assert _evaluate(*words, "--few-labels", "1,50%") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("knn bright/dark 1 a class ")
+
+
+@pytest.fixture(scope="module")
+def picture_classes(tmp_path_factory):
+    """Two folders of pictures that are large enough to be looked for."""
+    folder = tmp_path_factory.mktemp("pictures") / "classes"
+    return labelled_files.class_folders(folder, low=8, high=8)
+
+
+def test_leaked_test_images_are_counted_beside_every_score(
+    small, picture_classes, tmp_path, capsys
+):
+    salt = tmp_path / "salt"
+    trained = tmp_path / "trained"
+    for number in (0, 1):  # others, so that there are shards
+        labelled_files.save(
+            trained / f"scan_of_{number}.png", labelled_files.picture(99 + number)
+        )
+    shutil.copytree(picture_classes / "low", trained / "low")
+    shards = tmp_path / "shards"
+    words = ["prepare", trained, "--out", shards, "--salt-file", salt, "--workers", 0]
+    assert command_line.main([*map(str, words)]) == 0
+    capsys.readouterr()
+    words = ("random:resnet8", "--data", picture_classes, "--task", "knn")
+    against = ("--against", shards, "--salt-file", salt)
+    assert _evaluate(*words, *against) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("leakage: 2 of 4 test images")
+    assert _evaluate(*words, *against, "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    assert row["leakage"] == {
+        "leaked": 2,
+        "compared": 4,
+        "tested": 4,
+        "kinds": {"same image": 2},
+    }
+    assert _evaluate(*words) == 0
+    assert "leakage: not looked for" in capsys.readouterr().out
+    other = tmp_path / "other"
+    other.write_text(64 * "a")
+    assert _evaluate(*words, "--against", shards, "--salt-file", other) == 1
+    assert "made with another salt" in capsys.readouterr().err
+
+
+def test_a_folder_of_npz_is_a_suite(small, tmp_path, capsys):
+    suite = tmp_path / "suite"
+    suite.mkdir()
+    rng = np.random.default_rng(0)
+    for name, columns in (("one", 1), ("several", 4), ("two", 1)):
+        arrays = {}
+        for part, count in (("train", 12), ("test", 6)):
+            labels = rng.integers(0, 2, (count, columns))
+            labels[:, 0] = np.arange(count) % 2
+            images = 120 * labels[:, :1, None] + rng.integers(0, 90, (count, 28, 28))
+            arrays |= {f"{part}_images": images.astype(np.uint8)}
+            arrays |= {f"{part}_labels": labels}
+        np.savez(suite / f"{name}.npz", **arrays)
+    words = ("random:resnet8", "--data", suite, "--task", "knn")
+    assert _evaluate(*words) == 0
+    first, second, skipped = capsys.readouterr().out.splitlines()
+    assert first.startswith("one.npz knn 0/1") and second.startswith("two.npz knn")
+    assert "random: 1.000" in first and "(12 train, 6 test)" in first
+    assert skipped.startswith("skipped several.npz:") and "one class a" in skipped

@@ -184,12 +184,12 @@ def test_sheet_shows_each_modality_at_its_own_shape(shards):
 
 def test_sheet_prefers_many_groups():
     numbered = [(number, "long") for number in range(50)] + [(50, "short")]
-    chosen = sheet._varied(numbered, 3)
+    chosen = sheet.varied(numbered, 3)
     assert len(set(chosen)) == 3 and 50 in chosen and 25 in chosen
 
 
 def test_large_images_are_averaged_down(tmp_path):
-    thumbnail = sheet._uri(RNG.integers(0, 256, (4 * sheet.SIDE, 8), np.uint8))
+    thumbnail = sheet.uri(RNG.integers(0, 256, (4 * sheet.SIDE, 8), np.uint8))
     data = base64.b64decode(thumbnail.split(",")[1])
     assert PIL.Image.open(io.BytesIO(data)).size == (2, sheet.SIDE)
 

@@ -161,4 +161,4 @@ def test_dense_probes_enlarge_small_images_at_most_threefold(
     view_size, longest, expected
 ):
     images = [np.zeros((10, longest), np.uint8)] * 3
-    assert evaluation._dense_size(view_size, 32, images) == expected
+    assert evaluation.dense_size(view_size, 32, images) == expected

@@ -30,6 +30,27 @@ ALLOWED = {
         "lvmmed_jax.doctor.findings",
         "lvmmed_jax.doctor.packages",
     },
+    "lvmmed_jax.features": {
+        "data_pipelines",
+        "lvmmed_jax.encoders",
+        "lvmmed_jax.features",
+        "lvmmed_jax.files",
+    },
+    "lvmmed_jax.features.scatter": {"lvmmed_jax.report.markup"},
+    "lvmmed_jax.features.sections": {
+        "data_pipelines.slices",
+        "lvmmed_jax.features",
+        "lvmmed_jax.inspection.sheet",
+        "lvmmed_jax.report.markup",
+    },
+    "lvmmed_jax.features.page": {
+        "data_pipelines",
+        "lvmmed_jax.features",
+        "lvmmed_jax.files",
+        "lvmmed_jax.inspection",
+        "lvmmed_jax.report.markup",
+        "lvmmed_jax.report.style",
+    },
     "lvmmed_jax.inspection": {"data_pipelines", "lvmmed_jax.inspection"},
     "lvmmed_jax.inspection.histogram": {"lvmmed_jax.report.figures"},
     "lvmmed_jax.inspection.page": {
@@ -113,7 +134,9 @@ WALLS = {
         "lvmmed_jax.report.figures",
         "lvmmed_jax.report.images",
     },
-    "sklearn": {"lvmmed_jax.probes"},
+    "sklearn": {"lvmmed_jax.features.projection", "lvmmed_jax.probes"},
+    "umap": {"lvmmed_jax.features.projection"},
+    "pyarrow": {"lvmmed_jax.features.stored"},
 }
 
 

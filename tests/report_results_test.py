@@ -62,3 +62,19 @@ def test_runs_without_an_evaluation_say_how_to_make_one():
     assert "<table" not in text and "<svg" not in text
     assert "lvmmed evaluate a --data SHARDS" in text
     assert "lvmmed evaluate b --data SHARDS" in text
+
+
+def test_few_labels_and_leakage_are_told():
+    found = {"leaked": 3, "compared": 225, "tested": 225, "kinds": {"same image": 3}}
+    whole = make_result("knn", 0.5, 0.1) | {"leakage": found}
+    few = make_result("knn", 0.4, 0.1) | {"labels": "5 %", "leakage": found}
+    text = results.section([evaluated("a", whole, few)])
+    _, first, second = rows(text)
+    assert first[0] == "k-NN: plane (accuracy)"
+    assert second[0] == "k-NN: plane, from 5 % (accuracy)"
+    assert first[-1] == "675 / 225<small>leakage: 3 of 225 test images</small>"
+    assert "was not looked for" not in text
+    several = rows(results.section([evaluated("a", whole, few), evaluated("b", few)]))
+    assert [row[0] for row in several[1:]] == [first[0], second[0]]
+    alone = results.section([evaluated("a", make_result("knn", 0.5, 0.1))])
+    assert "evaluate --against SHARDS does it" in alone

@@ -320,7 +320,7 @@ def test_two_do_not_write_at_once(pictures, tmp_path):
     out.mkdir()
     log = journal.Journal(out / shards.JOURNAL)
     log.append(shards.header(job(pictures, out)))
-    with pytest.raises(OSError, match=r"another prepare writes to .*out: wait for it"):
+    with pytest.raises(OSError, match=r"another process writes to .*out: wait for it"):
         write(pictures, out)
     log.close()
     assert write(pictures, out)["records"] == 40

@@ -143,11 +143,15 @@ def _all_looks(listing, decoder, num_threads, progress) -> list[Look]:
 
 
 class Read(NamedTuple):
-    """An example as it was decoded; `pixels` and `mask` as far as they could be."""
+    """An example as it was decoded; `pixels` and `mask` as far as they could be.
+
+    `identities` are in clear, see `slices.Slice`.
+    """
 
     look: Look
     pixels: np.ndarray | None
     mask: masks.Stored | None
+    identities: tuple[tuple[str, str], ...] = ()
 
 
 def read(example: examples.Example, decoder: decoding.Decoder, *, near: bool) -> Read:
@@ -173,7 +177,8 @@ def read(example: examples.Example, decoder: decoding.Decoder, *, near: bool) ->
     is_alone = example.volume is None and min(size) >= _MIN_NEAR
     hashed = _near(pixels) if near and is_alone else None
     colour, content = pixels.ndim == 3, content_hash(pixels)
-    return Read(Look(size, colour, content, hashed, owner, facts, None), pixels, stored)
+    look = Look(size, colour, content, hashed, owner, facts, None)
+    return Read(look, pixels, stored, piece.identities)
 
 
 def content_hash(pixels: np.ndarray) -> bytes:

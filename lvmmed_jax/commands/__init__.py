@@ -9,6 +9,7 @@ COMMANDS = {
     "leakage": "find test images that are among the pre-training images",
     "pretrain": "pre-train an encoder by graph matching; run it again to resume",
     "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",
+    "embed": "features of any images to a file; nearest images and maps as a page",
     "convert": "weights in and out: torch, timm, transformers, SAM, safetensors",
     "report": "write one self-contained HTML page about a run",
     "doctor": "what this machine can do: devices, versions, decoders, speed, traps",

@@ -1,6 +1,7 @@
 """`evaluate`: probes of a frozen encoder, beside its own random start."""
 
 import argparse
+import collections
 import json
 import pathlib
 import sys
@@ -9,12 +10,15 @@ from typing import Any
 
 _EXAMPLE = """example:
   python run.py evaluate runs/first --data my/class_folders my/masks --task knn
+  python run.py evaluate runs/first --data medmnist --few-labels --against runs/shards
 
 DATA is a folder of class folders (CLASS/*.png), a folder with images/ and labels/
 (masks of equal names, NIfTI volumes too), a CSV (path,label[,group][,split]), an .npz
-as MedMNIST's, or `packaged:mni`. Where a folder holds such a layout in each of
-train/ and test/ (and val/, see --part), that is the split; else a quarter is tested on.
+as MedMNIST's, a folder of such .npz, or `packaged:mni`. Where a folder holds such a
+layout in each of train/ and test/ (and val/, see --part), that is the split; else a
+quarter is tested on.
 """
+_FEW = "1%,5%,10%,25%,1,5,10"  # shares, and images a class
 
 
 def main(argv: list[str]) -> int:
@@ -26,37 +30,77 @@ def main(argv: list[str]) -> int:
         tasks=tuple(arguments.task.split(",")),
         seed=arguments.seed,
         part=arguments.part,
+        few=arguments.few_labels,
+        num_seeds=arguments.seeds,
+        against=arguments.against,
+        salt_file=arguments.salt_file,
     )
     print(json.dumps(result) if arguments.json else table(result))
     return 0
 
 
 def run(
-    model: str, *, data: list[str], tasks: tuple[str, ...], seed: int, part: str
+    model: str,
+    *,
+    data: list[str],
+    tasks: tuple[str, ...],
+    seed: int,
+    part: str,
+    few: str = "",
+    num_seeds: int = 5,
+    against: pathlib.Path | None = None,
+    salt_file: pathlib.Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluates and, where `model` is a work folder, writes evaluation.json there."""
-    from data_pipelines import labelled
-    from lvmmed_jax import encoders, evaluation
+    """Evaluates and, where `model` is a work folder, writes evaluation.json there.
+
+    Args:
+      model: see `encoders.load`.
+      data: data sets, see `labelled.load`; a folder of .npz stands for all of them.
+      tasks: of `evaluation.TASKS`.
+      seed: of split, few labels and bootstrap.
+      part: "test" or "val".
+      few: budgets of few labels, see `few_labels.parse`.
+      num_seeds: with which few labels are drawn.
+      against: shards among whose images those to test on are looked for.
+      salt_file: theirs.
+    """
+    from data_pipelines import labelled, leakage
+    from lvmmed_jax import encoders, evaluation, few_labels
 
     unknown = [task for task in tasks if task not in evaluation.TASKS]
     if unknown:
         raise ValueError(
             f"unknown --task {unknown[0]!r}; known: {', '.join(evaluation.TASKS)}"
         )
+    budgets = few_labels.parse(few)
+    known = leakage.read_shards(against, salt_file) if against else None
     began = time.monotonic()
     config = encoders.run_config(model)
     start = encoders.load(model) if config is None else encoders.random(config)
     pretrained = None if config is None else encoders.load(model)
-    rows, pictures = [], None
-    for name in data:
-        examples = labelled.load(name, seed, part)
+    rows, pictures, skipped = [], None, []
+    for name, is_one_of_many in _data_sets(data):
+        try:
+            examples = labelled.load(name, seed, part)
+        except ValueError as error:
+            if not is_one_of_many:
+                raise
+            skipped.append({"data": pathlib.Path(name).name, "reason": str(error)})
+            continue
         print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
         models = {"random": _calibrated(start, examples)}
         if pretrained is not None:
             models["pretrained"] = pretrained
-        found = evaluation.evaluate(models, examples, tasks, seed=seed)
-        rows += [{"data": pathlib.Path(name).name, **row} for row in found.results]
+        found = evaluation.evaluate(
+            models, examples, tasks, seed=seed, budgets=budgets, num_seeds=num_seeds
+        )
+        about = {"leakage": _leakage(examples, known)}
+        rows += [
+            {"data": pathlib.Path(name).name, **row, **about} for row in found.results
+        ]
         pictures = pictures or found.pictures
+    if not rows:
+        raise ValueError(f"{data[0]}: {skipped[0]['reason']}")
     result = {
         "model": model,
         "data": " ".join(data),
@@ -64,6 +108,8 @@ def run(
         "input_size": start.image_size,
         "seconds": round(time.monotonic() - began, 1),
         "results": rows,
+        "against": None if against is None else str(against),
+        "skipped": skipped,
     }
     workdir = encoders.work_folder(model)
     if workdir is not None:
@@ -71,17 +117,45 @@ def run(
     return result
 
 
+def _data_sets(data: list[str]) -> list[tuple[str, bool]]:
+    """Names, and whether each is of a folder that holds .npz and no folders."""
+    found = []
+    for name in data:
+        inside = sorted(pathlib.Path(name).glob("*"))
+        files = [str(path) for path in inside if path.suffix == ".npz"]
+        if files and not any(path.is_dir() for path in inside):
+            found += [(file, True) for file in files]
+        else:
+            found.append((name, False))
+    return found
+
+
+def _leakage(examples: Any, known: Any) -> dict[str, Any] | None:
+    """How many images to test on are among those of shards; None: not looked for."""
+    from data_pipelines import leakage, slices
+
+    if known is None:
+        return None
+    rows = [row for row, test in enumerate(examples.is_test) if test]
+    images, own = [examples.images[row] for row in rows], examples.identities
+    own = None if own is None else [own[row] for row in rows]
+    leaks = leakage.of_images(images, own, known)
+    kinds = collections.Counter(leak.kind for leak in leaks)
+    return {
+        "leaked": len({leak.file for leak in leaks}),
+        "compared": sum(min(each.shape[:2]) >= slices.MIN_SIDE for each in images),
+        "tested": len(images),
+        "kinds": dict(sorted(kinds.items())),
+    }
+
+
 def _calibrated(start: Any, examples: Any) -> Any:
     """A random encoder with the BatchNorm statistics of the training images."""
-    import numpy as np
-
     from lvmmed_jax import encoders
 
     pairs = zip(examples.images, examples.is_test, strict=True)
-    training = [
-        encoders.resize(image, start.image_size) for image, test in pairs if not test
-    ]
-    return encoders.calibrate(start, np.stack(training))
+    training = [image for image, test in pairs if not test]
+    return encoders.calibrate(start, encoders.Resized(training, start.image_size))
 
 
 def table(result: dict[str, Any]) -> str:
@@ -90,14 +164,29 @@ def table(result: dict[str, Any]) -> str:
     for row in result["results"]:
         words = [row["data"]] if several else []
         words += filter(None, (row["task"], row["target"], row["class"]))
+        if "labels" in row:
+            words.append(row["labels"])
         line = f"{' '.join(words):<40} {row['metric']:<8}"
         for name in ("random", "pretrained", "difference"):
             if name in row:
                 line += "  {}: {value:.3f} [{low:.3f}, {high:.3f}]".format(
                     name, **row[name]
                 )
-        lines.append(f"{line}  ({row['num_train']} train, {row['num_test']} test)")
+        line += f"  ({row['num_train']} train, {row['num_test']} test)"
+        lines.append(f"{line}  {_leakage_words(row['leakage'])}")
+    for one in result["skipped"]:
+        lines.append(f"skipped {one['data']}: {one['reason']}")
     return "\n".join(lines)
+
+
+def _leakage_words(found: dict[str, Any] | None) -> str:
+    """What stands beside a score."""
+    if found is None:
+        return "leakage: not looked for (--against SHARDS)"
+    words = f"leakage: {found['leaked']} of {found['tested']} test images"
+    if found["compared"] < found["tested"]:
+        words += f", {found['tested'] - found['compared']} too small to compare"
+    return words
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -125,8 +214,38 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="knn, linear_probe (classes, and masks where the data has them)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap")
+    parser.add_argument(
+        "--few-labels",
+        nargs="?",
+        const=_FEW,
+        default="",
+        metavar="N,N%",
+        help="classes from few labels too: shares and images a class (default: "
+        f"{_FEW})".replace("%", "%%"),
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        help="with which few labels are drawn, from --seed on (default: 5)",
+    )
+    parser.add_argument(
+        "--against",
+        type=pathlib.Path,
+        metavar="SHARDS",
+        help="says beside each score how many test images are among these",
+    )
+    parser.add_argument(
+        "--salt-file",
+        type=pathlib.Path,
+        metavar="F",
+        help="that of the shards (default: $XDG_CONFIG_HOME/lvmmed/salt)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.seeds < 1:
+        parser.error(f"--seeds {arguments.seeds}: at least 1")
+    return arguments
 
 
 def _write(workdir: pathlib.Path, result: dict, pictures: dict | None) -> None:

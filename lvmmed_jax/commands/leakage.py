@@ -36,33 +36,12 @@ def main(argv: list[str]) -> int:
       ValueError: the salt is not that of the shards, or nothing could be read.
     """
     options = _parse(argv)
-    from data_pipelines import (
-        leakage,
-        manifest,
-        pool,
-        reading,
-        salt,
-        slices,
-        sources,
-        workers,
-    )
+    from data_pipelines import leakage, pool, reading, slices, sources, workers
 
-    size, rows = 256, None
-    salt_file = options.salt_file or salt.default_path()
-    if options.against and not salt_file.is_file():
-        raise FileNotFoundError(
-            f"{salt_file}: no salt there; name that of the shards with --salt-file"
-        )
     # lists are compared in this process only: any salt will do
-    salt_key = salt.load(salt_file) if options.against else secrets.token_bytes(32)
+    how, rows = reading.Options(256, secrets.token_bytes(32)), None
     if options.against:
-        made = manifest.read(options.against)
-        if made["salt_fingerprint"] != salt.fingerprint(salt_key):
-            raise ValueError(
-                f"{options.against}: made with another salt than {salt_file}; name "
-                "that of the shards with --salt-file"
-            )
-        size, rows = made["size"], manifest.read_index(options.against, made)
+        how, rows = leakage.read_shards(options.against, options.salt_file)
     lists = leakage.read_lists(options.names) if options.names else {}
     num_workers = pool.usable_cores() if options.workers is None else options.workers
     inputs = sources.expand_all(
@@ -71,7 +50,7 @@ def main(argv: list[str]) -> int:
         context=slices.Context(
             modality=options.modality,
             planes=("axial", "coronal", "sagittal"),
-            size=size,
+            size=how.size,
         ),
         first=1,
         look=functools.partial(_look, num_workers),
@@ -80,7 +59,7 @@ def main(argv: list[str]) -> int:
     with progress.counted("leakage", total=total, unit="files") as done:
         for group in workers.read_all(
             inputs,
-            reading.Options(size, salt_key),
+            how,
             num_workers=num_workers,
             limits=pool.Limits(),
         ):
@@ -95,7 +74,7 @@ def main(argv: list[str]) -> int:
     if not any(outcome.pieces for outcome in outcomes):
         raise ValueError(f"none of {total} test files could be read")
     leaks = leakage.against_shards(outcomes, rows) if rows else []
-    leaks += leakage.against_lists(inputs, outcomes, lists, salt_key=salt_key)
+    leaks += leakage.against_lists(inputs, outcomes, lists, salt_key=how.salt_key)
     pairs = leakage.two_folders(inputs, outcomes)
     names = {int(each.file[1:].partition(" ")[0]): each.file for each in outcomes}
     if options.show_names:

@@ -2,17 +2,15 @@
 
 import argparse
 import collections
-import contextlib
 import functools
 import hashlib
 import json
 import pathlib
 import re
 import shlex
-import signal
-import sys
 
 from lvmmed_jax import progress
+from lvmmed_jax.train import interruption
 
 _EXAMPLE = """\
 examples:
@@ -138,33 +136,14 @@ def _write(job, options):
             ) from error
         words = shlex.split(options.beam)
         return beam.write(job, limits=_limits(options), runner_options=words)
-    with _goes_on(options.out), _progress(job.inputs) as done:
+    kept = f"what was read is kept in {options.out}"
+    with interruption.goes_on(kept), _progress(job.inputs) as done:
         return shards.write(
             job,
             num_workers=_num_workers(options),
             limits=_limits(options),
             progress=done,
         )
-
-
-@contextlib.contextmanager
-def _goes_on(out):
-    """SIGTERM ends as Ctrl-C does; both say that what was read is kept."""
-
-    def end(signum, frame):
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        print(
-            f"\nstopped; what was read is kept in {out}: the same command goes on",
-            file=sys.stderr,
-        )
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _num_workers(options) -> int:

@@ -9,7 +9,7 @@ from lvmmed_jax.inspection import histogram, sheet, survey, tables
 from lvmmed_jax.report import markup, style
 
 # grey on grey: neither black nor white edges of an image are lost, in light and dark
-_CSS = """
+CSS = """
 .sheet { --cell: 120px; gap: .75rem; margin: .5rem 0 1.5rem; }
 .ground { background: #7f7f7f; aspect-ratio: 1; padding: 6px; }
 .ground img { width: 100%; height: 100%; display: block; object-fit: contain;
@@ -44,19 +44,12 @@ def write(
     """
     title = f"Shards {name}"
     body = [
-        f"<h1>{markup.text(title)}</h1>",
         markup.paragraph(said),
         _contact_sheet(thumbnails),
         _levels(taken),
         *map(_section, all_tables),
     ]
-    text = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{markup.text(title)}</title>\n"
-        f"<style>{style.CSS}{_CSS}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
-    )
+    text = markup.page(title, style.CSS + CSS, body)
     with files.replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

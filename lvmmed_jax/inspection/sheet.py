@@ -49,18 +49,18 @@ def thumbnails(
     chosen = [
         number
         for some in numbers.values()
-        for number in _varied([(one, taken.records[one].group) for one in some], each)
+        for number in varied([(one, taken.records[one].group) for one in some], each)
     ]
     if missed := {name: counts[name] for name in counts if name not in numbers}:
         chosen += _found(shards, taken, missed, each)
     made = {name: [] for name, _ in counts.most_common()}
     for number, record in stored.read(shards, taken.manifest, chosen):
         pixels = stored.image(number, record)
-        made[record.modality].append(Thumbnail(_uri(pixels), *pixels.shape[:2]))
+        made[record.modality].append(Thumbnail(uri(pixels), *pixels.shape[:2]))
     return made
 
 
-def _varied(numbered: Sequence[tuple[int, str]], count: int) -> list[int]:
+def varied(numbered: Sequence[tuple[int, str]], count: int) -> list[int]:
     """Numbers of records: one of the middle of each group, then any, evenly spread."""
     groups = collections.defaultdict(list)
     for number, group in numbered:
@@ -90,8 +90,16 @@ def _found(
             return
 
 
-def _uri(pixels: np.ndarray) -> str:
+def uri(pixels: np.ndarray, side: int = SIDE, form: str = "png") -> str:
+    """A data URI of an image, no side of which is longer than `side` pixels.
+
+    Args:
+      pixels: [H, W] or [H, W, 3], uint8.
+      side: pixels.
+      form: "png", or "webp", which is not exact and a fifth of the size.
+    """
     picture, buffer = PIL.Image.fromarray(pixels), io.BytesIO()
-    picture.thumbnail((SIDE, SIDE), PIL.Image.Resampling.BOX)
-    picture.save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.thumbnail((side, side), PIL.Image.Resampling.BOX)
+    picture.save(buffer, form, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{form};base64,{data}"

@@ -10,6 +10,18 @@ def text(value: Any) -> str:
     return html.escape(str(value))
 
 
+def page(title: str, css: str, parts: Iterable[str]) -> str:
+    """A whole page under its heading; the parts are HTML."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n<style>{css}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>{text(title)}</h1>\n"
+        + "\n".join(parts)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
 def section(title: str, *parts: str) -> str:
     """A section under its heading; the parts are HTML."""
     return f"<section>\n<h2>{text(title)}</h2>\n" + "\n".join(parts) + "\n</section>"

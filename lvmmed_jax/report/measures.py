@@ -47,7 +47,8 @@ def _by_key(run: runs.Run) -> dict[tuple, Mapping[str, Any]]:
     part, seen = str(evaluation.get("part", "test")), collections.Counter()
     keyed = {}
     for result in evaluation.get("results", []):
-        names = (result["task"], result["target"], result.get("class") or "")
+        target = summary.target(result)
+        names = (result["task"], target, result.get("class") or "")
         key = (result.get("data") or data, part, *names, result["metric"])
         key = tuple(map(str, key))
         keyed[(*key, seen[key])] = result

@@ -37,7 +37,6 @@ def page(all_runs: Sequence[runs.Run]) -> str:
     title = f"{'Pre-training runs' if several else 'Pre-training run'} {names}"
     whose = f"The pictures are those of {all_runs[0].name}."
     body = [
-        f"<h1>{markup.text(title)}</h1>",
         *map(_verdict, all_runs),
         markup.paragraph(whose) if several else "",
         _differences(all_runs) if several else "",
@@ -50,13 +49,7 @@ def page(all_runs: Sequence[runs.Run]) -> str:
         pictures.contact_sheet(all_runs[0]),
         _settings(all_runs),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{markup.text(title)}</title>\n"
-        f"<style>{style.CSS}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
-    )
+    return markup.page(title, style.CSS, body)
 
 
 def _verdict(run: runs.Run) -> str:

@@ -38,7 +38,8 @@ def _one(run: runs.Run) -> str:
     )
     note = (
         "Intervals are 95 % bootstrap; the difference is paired, pretrained minus "
-        f"random, and clear where its interval leaves out zero. Evaluated: {about}."
+        "random, and clear where its interval leaves out zero. "
+        f"{_leakage_note(run)}Evaluated: {about}."
     )
     colours = figures.SERIES
     random, pretrained, difference = (
@@ -57,14 +58,33 @@ def _one(run: runs.Run) -> str:
     )
 
 
-def _row(result: Mapping[str, Any]) -> list[str]:
+def _row(result: Mapping[str, Any]) -> list[Any]:
     return [
         summary.label(result),
         *(summary.interval(result[side]) for side in ("random", "pretrained")),
         summary.interval(result["difference"], sign="+"),
         summary.outcome(result),
-        _counts(result),
+        (_counts(result), *_leakage(result)),
     ]
+
+
+def _leakage(result: Mapping[str, Any]) -> list[str]:
+    """How many test images are among those of pre-training, where it is known."""
+    found = result.get("leakage")
+    if found is None:
+        return []
+    leaked, tested = found["leaked"], found["tested"]
+    return [f"leakage: {leaked} of {tested} test images"]
+
+
+def _leakage_note(run: runs.Run) -> str:
+    found = [result.get("leakage") for result in run.evaluation["results"]]
+    if any(found):
+        return ""
+    return (
+        "Whether test images are among those of pre-training was not looked for: "
+        "evaluate --against SHARDS does it. "
+    )
 
 
 def _counts(result: Mapping[str, Any]) -> str:
@@ -102,7 +122,7 @@ def _several(all_runs: Sequence[runs.Run]) -> list[str]:
     names = [_start_name(all_runs, group, len(starts)) for group in starts]
     head = ["measure", *(run.name for run in all_runs), *names, "train / test"]
     lines = [
-        [label, *_values(row, starts), _all_counts(row)]
+        [label, *_values(row, starts), (_all_counts(row), *_all_leakage(row))]
         for label, row in zip(labels, rows, strict=True)
     ]
     values = [
@@ -155,6 +175,11 @@ def _start(row: measures.Measure, group: Sequence[int]) -> Mapping[str, float] |
 def _all_counts(row: measures.Measure) -> str:
     """Those of every run, once where they agree."""
     return "; ".join(dict.fromkeys(_counts(result) for result in row.results if result))
+
+
+def _all_leakage(row: measures.Measure) -> list[str]:
+    found = (line for result in row.results if result for line in _leakage(result))
+    return list(dict.fromkeys(found))
 
 
 def _run_dots(

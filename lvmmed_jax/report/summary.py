@@ -142,7 +142,13 @@ def label(result: Mapping[str, Any]) -> str:
     task = {"knn": "k-NN"}.get(result["task"], result["task"].replace("_", " "))
     kind = f", {result['class']}" if result.get("class") else ""
     data = f"{result['data']}, " if result.get("data") else ""
-    return f"{data}{task}: {result['target']}{kind} ({result['metric']})"
+    return f"{data}{task}: {target(result)}{kind} ({result['metric']})"
+
+
+def target(result: Mapping[str, Any]) -> str:
+    """What was to be told, and from how few labels where it was so."""
+    few = f", from {result['labels']}" if result.get("labels") else ""
+    return f"{result['target']}{few}"
 
 
 def outcome(result: Mapping[str, Any]) -> str:

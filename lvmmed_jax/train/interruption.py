@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM as a flag that the loop reads between two steps."""
+"""Ctrl-C and SIGTERM as a flag that the loop reads between two steps, or as an end."""
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 
 
@@ -36,6 +37,23 @@ def watch() -> Iterator[Interruption]:
         yield interruption
     finally:
         _restore(previous)
+
+
+@contextlib.contextmanager
+def goes_on(kept: str) -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does; both say what is kept, and that a run goes on."""
+
+    def end(signum, frame):
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        print(f"\nstopped; {kept}: the same command goes on", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _restore(handlers: dict) -> None:
