@@ -7,15 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines import (
-    manifest,
-    mixture,
-    pool,
-    reading,
-    records,
-    sources,
-    workers,
-)
+from data_pipelines import manifest, mixture, pool, reading, records, sources, workers
 
 _BLOCK = 64  # records of shards that are read at once
 
