@@ -1,13 +1,14 @@
 """`pretrain --init`: where a run begins, what it refuses, and what it keeps of it."""
 
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 import tiny_runs
 
-from lvmmed_jax import command_line, config, encoders, initial, planning
+from lvmmed_jax import command_line, config, config_files, encoders, initial, planning
 from lvmmed_jax.weights import exported
 
 NOTICE = {"name": "terms", "notice": "for study only"}
@@ -206,3 +207,23 @@ def test_transformer_of_another_size_trains_resumes_and_is_exported(
     leaves = [jax.tree.leaves(exported.read(each).variables) for each in (path, out)]
     changed = [np.any(a != b) for a, b in zip(*leaves, strict=True)]
     assert sum(changed) == 24 if rank else sum(changed) > 100
+
+
+def _laptop_flags(name):
+    """The flags that a shipped config's docstring names for a laptop."""
+    text = (config_files.shipped_folder() / f"{name}.py").read_text()
+    return re.findall(r"--(\w+\.\w+)=(\S+)", text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lvmmed_resnet50_imagenet", "lvmmed_vit_b"])
+def test_laptop_variants_train_from_weights(write, shards, tmp_path, capsys, name):
+    flags = dict(_laptop_flags(name))
+    found = config_files.load(name, flags)
+    model = {"encoder": found.model.encoder, "width": found.model.width}
+    path = write({f"model.{key}": value for key, value in model.items()}, size=64)
+    words = [f"--{key}={value}" for key, value in flags.items()]
+    words = ["--data", str(shards), "--workdir", str(tmp_path / "w"), *words]
+    assert command_line.main(["pretrain", name, "--init", str(path), *words]) == 0
+    assert f"starting from {path}" in capsys.readouterr().err
+    assert encoders.run_config(str(tmp_path / "w")) == found
