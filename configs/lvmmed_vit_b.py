@@ -7,10 +7,10 @@
 1.3 million images of 55 data sets, 100 epochs; the authors' run took 7 days on 16 A100.
 SAM's absolute positions are kept and trained, its tables keep their size (images of
 1,024 pixels) and are resized to the views; the authors' released file has relative
-tables of that size and no absolute positions, so they left those out. The feature map is
-that before SAM's neck (appendix A: the projector is 768 x 128). Expected: at step 0 the
-features are those of the file (tested); afterwards it has not been run at full size, and
-no result is claimed. Laptop variant, with weights of width 1 (a run of these very flags
+tables of that size and no absolute positions, so they left those out. The feature map
+is that before SAM's neck (appendix A: the projector is 768 x 128). Expected: at step 0
+the features are those of the file (tested); it has not been run at full size, and no
+result is claimed. Laptop variant, with weights of width 1 (a run of these very flags
 without --init):
 
     --model.width=1 --model.dtype=float32 --views.size=32 --data.global_batch=128

@@ -78,6 +78,7 @@ def test_run_begins_with_these_weights_and_a_head_of_its_own(write):
     assert start.about["licence"] == NOTICE and start.about["tables"] == {}
 
 
+@pytest.mark.lengthy
 def test_position_tables_keep_their_size(write):
     path = write(VIT, size=64)
     plan, start, first = _start(VIT, path)
@@ -182,7 +183,7 @@ def test_run_resumes_from_the_same_start_only(write, shards, tmp_path, capsys):
     assert f"began from {workdir} (" in said
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 2])
 def test_transformer_of_another_size_trains_resumes_and_is_exported(
     write, shards, tmp_path, capsys, rank
