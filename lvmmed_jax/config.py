@@ -49,6 +49,7 @@ class Model:
     width: int = 64  # of a ResNet's first stage; others: published widths * width / 64
     dtype: str = "float32"  # of the encoder's activations; or bfloat16
     remat: bool = False  # less memory for more time, see models/vit.py
+    lora_rank: int = 0  # of a ViT's additions, trained in its place; 0: none
     projection_width: int = 128  # F
     projection_hidden: int = 0  # width of a hidden layer before it; 0: linear
     message_passing_layers: int = 2
@@ -96,6 +97,8 @@ class Optimizer:
     clip_norm: float | None = None  # largest global norm of a gradient
     accumulate: int = 1  # parts of a batch, one after another, for one update
     ema_decay: float | None = None  # of averaged weights, which are evaluated then
+    layer_decay: float = 1.0  # the rate of a block of the encoder against the next one
+    frozen_stages: int = 0  # of the encoder, with its stem; of a ViT: blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +202,7 @@ _SHARES = {
     "optimizer.warmup",
     "optimizer.momentum",
     "optimizer.ema_decay",
+    "optimizer.layer_decay",
 }
 _POSITIVE = {
     "data.std",
@@ -210,6 +214,7 @@ _POSITIVE = {
     "simclr.temperature",
     "optimizer.learning_rate",
     "optimizer.clip_norm",
+    "optimizer.layer_decay",
     "train.knn_every_epochs",
 }
 _CHANGE_NO_NUMBER = {
@@ -225,11 +230,13 @@ _CHANGE_NO_NUMBER = {
 }
 _NOT_NEGATIVE = {
     "data.num_workers",
+    "model.lora_rank",
     "model.message_passing_layers",
     "matching.sigma",
     "matching.sigma_edges",
     "model.projection_hidden",
     "optimizer.weight_decay",
+    "optimizer.frozen_stages",
     "train.seed",
 }
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from lvmmed_jax import config as configs
-from lvmmed_jax import views
-from lvmmed_jax.methods import table, two_views
+from lvmmed_jax import planning, views
+from lvmmed_jax.methods import two_views
 from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
 from lvmmed_jax.train import digest as digests
@@ -87,7 +87,7 @@ def _read(path: pathlib.Path) -> Encoder:
     extra = checkpoint.read_extra(path)
     config = configs.from_json(extra["config"])
     averages = config.optimizer.ema_decay is not None
-    abstract = _abstract_model(config)
+    abstract = _abstract_model(config, (extra.get("init") or {}).get("tables"))
     return of_model(config, checkpoint.restore_model(path, extra, abstract, averages))
 
 
@@ -116,12 +116,12 @@ def export(path: pathlib.Path) -> exported.Exported:
     """The encoder of a work folder's newest sound checkpoint, or of a checkpoint."""
 
     def read(path):
-        extra = checkpoint.read_extra(path)
-        return path, configs.from_json(extra["config"]), _read(path)
+        return path, checkpoint.read_extra(path), _read(path)
 
-    path, config, encoder = _newest(path, read, processes.warn)
+    path, extra, encoder = _newest(path, read, processes.warn)
+    config = configs.from_json(extra["config"])
     return exported.Exported(
-        jax.device_get(encoder.variables), runs.about(path, config)
+        jax.device_get(encoder.variables), runs.about(path, config, extra.get("init"))
     )
 
 
@@ -145,7 +145,7 @@ def _exported_config(path: pathlib.Path) -> configs.Config:
 
 def random(config: configs.Config) -> Encoder:
     """The encoder with which a run of this config begins, bit for bit."""
-    method = table.find(config.train.method).make_task(config, sharding.make_mesh(1))
+    method = planning.make_method(config, sharding.make_mesh(1))
     key = state.init_key(jax.random.key(config.train.seed))
     params, model_state = jax.jit(method.init)(key)
     return of_model(config, {"params": params, "model_state": model_state})
@@ -260,17 +260,19 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
 
 
 def variables_of(model: dict[str, Any]) -> dict[str, Any]:
-    """The parameters and BatchNorm statistics of the encoder in a model."""
+    """The parameters and BatchNorm statistics of the plain encoder in a model."""
     return {
-        "params": model["params"]["encoder"],
+        "params": two_views.encoder_params(model["params"]),
         "batch_stats": model["model_state"]["batch_stats"],
     }
 
 
-def _abstract_model(config: configs.Config) -> dict[str, Any]:
+def _abstract_model(
+    config: configs.Config, tables: dict[str, list[int]] | None
+) -> dict[str, Any]:
     """The shapes of the model that a run with this config saved, on one device."""
     mesh = sharding.make_mesh(1)
-    method = table.find(config.train.method).make_task(config, mesh)
+    method = planning.make_method(config, mesh, tables)
     params, model_state = state.shapes(
         method.init, jax.random.key(config.train.seed), mesh
     )

@@ -1,5 +1,6 @@
 """What a run is made of, from its config alone: nothing is read or written."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax.methods import table
+from lvmmed_jax.models import encoder_table, position
 from lvmmed_jax.train import optimizer, sharding, state, step, task
 
 
@@ -31,12 +33,18 @@ class Plan(NamedTuple):
     step_fn: step.StepFn
 
 
-def make(config: configs.Config, mesh: jax.sharding.Mesh | None = None) -> Plan:
+def make(
+    config: configs.Config,
+    mesh: jax.sharding.Mesh | None = None,
+    tables: dict[str, list[int]] | None = None,
+) -> Plan:
     """Checks the settings and builds what they describe.
 
     Args:
       config: of the run.
       mesh: the devices; None: all there are, as `train.fsdp` says.
+      tables: shapes of position tables that are not those of the views' size, see
+        `position.with_tables`.
 
     Raises:
       ValueError: a value outside its range, or a batch that does not cut into graphs.
@@ -50,7 +58,7 @@ def make(config: configs.Config, mesh: jax.sharding.Mesh | None = None) -> Plan:
     ):
         size = config.matching.graph_size
         sharding.check_batch(name, count, size, mesh.size, num_parts)
-    method = table.find(config.train.method).make_task(config, mesh)
+    method = make_method(config, mesh, tables)
     schedule = optimizer.make_schedule(
         settings.schedule,
         peak=settings.learning_rate,
@@ -65,11 +73,60 @@ def make(config: configs.Config, mesh: jax.sharding.Mesh | None = None) -> Plan:
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )
+    if settings.layer_decay < 1 or settings.frozen_stages or config.model.lora_rank:
+        tx = optimizer.with_factors(tx, functools.partial(_rate_factor, config))
     abstract = state.abstract(method.init, tx, key_of(config), mesh, averages(config))
     step_fn = step.make_train_step(
         method.loss_fn, tx, schedule, mesh, settings.ema_decay
     )
     return Plan(config, mesh, method, tx, abstract, step_fn)
+
+
+def make_method(
+    config: configs.Config,
+    mesh: jax.sharding.Mesh,
+    tables: dict[str, list[int]] | None = None,
+) -> task.Task:
+    """The method of a run; arguments as those of `make`.
+
+    Raises:
+      ValueError: an encoder or a method that does not exist, or not as it is asked for.
+    """
+    sizes = encoder_table.find(config.model.encoder).stage_sizes
+    if config.optimizer.frozen_stages > len(sizes):
+        raise ValueError(
+            f"optimizer.frozen_stages={config.optimizer.frozen_stages} must be at most "
+            f"{len(sizes)}: {config.model.encoder} has no more"
+        )
+    method = table.find(config.train.method).make_task(config, mesh)
+    if not tables:
+        return method
+
+    def init(key):
+        params, model_state = method.init(key)
+        encoder = position.with_tables(params["encoder"], tables)
+        return {**params, "encoder": encoder}, model_state
+
+    return method._replace(init=init)
+
+
+def _rate_factor(config: configs.Config, path: tuple[str, ...]) -> float:
+    """The share of the learning rate that a parameter has: 1 outside of the encoder.
+
+    Layer l of the encoder has decay^(L - l), L the layer after its last block (Clark et
+    al. 2020, ELECTRA; Bao et al. 2022, BEiT); 0: it is frozen.
+    """
+    settings, network = config.optimizer, path[0]
+    if network not in ("encoder", "lora"):
+        return 1.0
+    if network == "encoder" and config.model.lora_rank:
+        return 0.0
+    sizes = encoder_table.find(config.model.encoder).stage_sizes
+    layer = encoder_table.layer_of(path[1], sizes)
+    num_frozen = settings.frozen_stages
+    if num_frozen and layer <= sum(sizes[:num_frozen]):
+        return 0.0
+    return settings.layer_decay ** (sum(sizes) + 1 - layer)
 
 
 def first_state(plan: Plan) -> state.TrainState:

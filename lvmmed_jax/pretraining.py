@@ -11,7 +11,15 @@ import jax
 
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
-from lvmmed_jax import files, health, online_knn, planning, replay, report_inputs
+from lvmmed_jax import (
+    files,
+    health,
+    initial,
+    online_knn,
+    planning,
+    replay,
+    report_inputs,
+)
 from lvmmed_jax.train import (
     checkpoint,
     guard,
@@ -38,11 +46,13 @@ class Options(NamedTuple):
       knn_data: labelled images for on-line k-NN.
       profile: whether to trace a few steps.
       logs: where metrics go besides files, some of `sinks.REMOTE`.
+      start: the weights that a new run begins from; None: random ones.
     """
 
     knn_data: str | None = None
     profile: bool = False
     logs: tuple[str, ...] = ()
+    start: initial.Start | None = None
 
 
 _NONE = Options()
@@ -100,7 +110,7 @@ def prepare(
         images of `data`.
       workdir: a folder, see `claimed`; a checkpoint in it is restored.
       extra: JSON values saved with every checkpoint; a checkpoint found must have the
-        same `config`, `data_sha256` and `held_out_sha256`.
+        same `config`, `data_sha256`, `held_out_sha256`, and `init` but for its name.
       options: what else is asked for.
 
     Raises:
@@ -109,7 +119,7 @@ def prepare(
     """
     train_state = _restore(workdir, extra, plan.abstract)
     if train_state is None:
-        train_state = planning.first_state(plan)
+        train_state = initial.first_state(plan, options.start)
     batch = mixture.host_batch(
         held_out or data,
         global_batch=plan.config.train.num_evaluation_images,
@@ -305,7 +315,7 @@ def _restore(
 
 
 def _check_same(found: dict, workdir: pathlib.Path, extra: dict) -> None:
-    """Refuses a checkpoint whose JSON values are of another config or other data."""
+    """Refuses a checkpoint of another config, other data, or another start."""
     changed = configs.differences(extra["config"], found["config"])
     if changed:
         raise ValueError(
@@ -318,6 +328,13 @@ def _check_same(found: dict, workdir: pathlib.Path, extra: dict) -> None:
                 f"{workdir} was made with other data than {flag} holds now (its "
                 "manifest differs): use another --workdir, or the data of that run"
             )
+    began, asked = found.get("init"), extra.get("init")
+    if (began and began["sha256"]) != (asked and asked["sha256"]):
+        raise ValueError(
+            f"{workdir} holds a run that began from {initial.text(began)}, not from "
+            f"{initial.text(asked)}: leave --init out to go on, or give another "
+            "--workdir"
+        )
 
 
 def _make_evaluations(plan, options, data, batch, first):

@@ -42,6 +42,16 @@ def test_resnet50_config_has_the_papers_values():
     assert found.train.steps * found.data.global_batch == pytest.approx(130e6, rel=0.01)
 
 
+def test_starts_of_the_paper_change_what_the_paper_says():
+    plain = config_files.load("lvmmed_resnet50", {})
+    assert config_files.load("lvmmed_resnet50_imagenet", {}) == plain
+    found = config_files.load("lvmmed_vit_b", {})
+    assert (found.model.encoder, found.optimizer.learning_rate) == ("sam_b16", 2e-3)
+    assert found.data.global_batch % (16 * 16) == 0
+    assert abs(found.data.global_batch - 2800) <= 16 * 16
+    assert found.train.steps * found.data.global_batch == pytest.approx(130e6, rel=0.01)
+
+
 def test_a_file_is_read_by_its_path(tmp_path):
     path = _write(
         tmp_path,

@@ -7,10 +7,13 @@ import pathlib
 import sys
 from typing import Any
 
+_START = ("model", "sha256", "licence")  # what run.json has of it
 _ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is there
 _EXAMPLE = """example:
   python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
       --train.steps=500 --views.size=96
+
+from weights of others: configs/lvmmed_resnet50_imagenet.py and lvmmed_vit_b.py say how
 
 a step whose loss or gradient is not finite is skipped and saved; this repeats it:
   python run.py pretrain quickstart --data runs/shards --workdir runs/first \\
@@ -32,6 +35,7 @@ def main(argv: list[str]) -> int:
         workdir=pathlib.Path(arguments.workdir),
         overrides=overrides,
         as_json=arguments.json,
+        init=arguments.init,
         knn_data=arguments.knn_data,
         profile=arguments.profile,
         repeated=arguments.replay,
@@ -48,6 +52,7 @@ def run(
     workdir: pathlib.Path,
     overrides: dict[str, Any],
     as_json: bool,
+    init: str | None = None,
     knn_data: str | None = None,
     profile: bool = False,
     repeated: pathlib.Path | None = None,
@@ -63,6 +68,7 @@ def run(
       workdir: the work folder.
       overrides: "section.key" -> value.
       as_json: prints JSON.
+      init: weights that a new run begins from; None: random ones.
       knn_data: labelled images for on-line k-NN.
       profile: traces a few steps.
       repeated: a skipped step to repeat; nothing is trained or written then.
@@ -77,7 +83,7 @@ def run(
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
     from lvmmed_jax import config as configs
-    from lvmmed_jax import files, planning, pretraining, report_inputs
+    from lvmmed_jax import files, initial, planning, pretraining, report_inputs
     from lvmmed_jax.train import interruption, processes
 
     if cluster is not None:
@@ -85,10 +91,14 @@ def run(
     manifest = mixture.read_manifest(data)
     held_out_records = held_out and mixture.read_manifest(held_out)["records"]
     settings = configs.as_json(config)
+    configs.validate(config)
+    start = init and initial.read(init, config)
+    began = start.about if start else initial.of_run(repeated or workdir)
     identity = {
         "config": settings,
         "data_sha256": _sha256(data / "manifest.json"),
         "held_out_sha256": held_out and _sha256(held_out / "manifest.json"),
+        "init": began,
         "normalisation": {
             "mean": list(config.data.mean),
             "std": list(config.data.std),
@@ -97,7 +107,7 @@ def run(
             "intensity_table": manifest["intensity"],
         },
     }
-    plan = planning.make(config)
+    plan = planning.make(config, tables=began and began["tables"])
     if repeated is not None:
         found = pretraining.repeat(plan, repeated, data, identity)
         print(json.dumps(found) if as_json else replay_text(found))
@@ -109,14 +119,17 @@ def run(
             held_out=held_out,
             workdir=workdir,
             extra=identity,
-            options=pretraining.Options(knn_data, profile, logs),
+            options=pretraining.Options(knn_data, profile, logs, start or None),
         )
         if processes.is_first():
             files.write_json(workdir / "config.json", settings)
             about = report_inputs.facts(plan.abstract.params, manifest, sys.argv)
             about["data"]["held_out_records"] = held_out_records
+            about["init"] = began and {name: began[name] for name in _START}
             files.write_json(workdir / "run.json", about)
-            _say_start(run_)
+            _say_start(run_, initial.text(began))
+            if began and began["licence"]:
+                print(f"licence: {began['licence']['notice']}", file=sys.stderr)
         result = pretraining.train(run_, should_stop=stop)
     if result["step"] < config.train.steps:
         processes.say(
@@ -166,12 +179,13 @@ def replay_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _say_start(run_: Any) -> None:
+def _say_start(run_: Any, began: str) -> None:
     step, steps = int(run_.train_state.step), run_.config.train.steps
     if step == 0:
-        print("starting from random weights", file=sys.stderr)
+        print(f"starting from {began}", file=sys.stderr)
     elif step < steps:
-        print(f"going on from step {step} of {steps}", file=sys.stderr)
+        line = f"going on from step {step} of {steps}; the run began from {began}"
+        print(line, file=sys.stderr)
     else:
         print(f"already trained for {steps} steps", file=sys.stderr)
 
@@ -193,6 +207,11 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         help="measure loss and matching without noise on these, not on training images",
     )
     parser.add_argument("--workdir", required=True, help="where the run lives")
+    parser.add_argument(
+        "--init",
+        metavar="MODEL",
+        help="begin with its encoder: a file of `convert`, a work folder, a checkpoint",
+    )
     parser.add_argument(
         "--knn-data",
         metavar="FOLDER",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lvmmed_jax import config as configs
 from lvmmed_jax import metrics, views
 from lvmmed_jax.matching import affinity
-from lvmmed_jax.models import encoder_table, projector
+from lvmmed_jax.models import encoder_table, low_rank, projector
 from lvmmed_jax.train import task
 
 
@@ -54,10 +54,20 @@ def init(networks: Networks, config: configs.Config, keys: jax.Array):
     feature_map = networks.encoder.apply(encoder, images, train=False)
     head = networks.projector.init(keys[1], feature_map)
     params = {"encoder": encoder["params"], "projector": head["params"]}
+    if config.model.lora_rank:
+        key = jax.random.fold_in(keys[0], 1)
+        params["lora"] = low_rank.init(key, encoder["params"], config.model.lora_rank)
     model_state = {"batch_stats": encoder.get("batch_stats", {})}
     if "batch_stats" in head:
         model_state["projector_batch_stats"] = head["batch_stats"]
     return params, model_state
+
+
+def encoder_params(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a plain encoder: with additions of low rank, their sum."""
+    if "lora" not in params:
+        return params["encoder"]
+    return low_rank.merge(jax.lax.stop_gradient(params["encoder"]), params["lora"])
 
 
 def forward(
@@ -70,7 +80,7 @@ def forward(
     Args:
       networks: of `make_networks`.
       config: the run's settings.
-      params: {"encoder", "projector", ...}.
+      params: {"encoder", "projector", ...}; with "lora", the encoder is not trained.
       model_state: {"batch_stats", ...}.
       batch: see `data_pipelines.mixture`.
       key: of the views.
@@ -78,10 +88,10 @@ def forward(
     Returns:
       The forward pass, and `model_state` with new BatchNorm statistics.
     """
-    size = config.views.size
+    size, encoder = config.views.size, encoder_params(params)
     grid = jax.eval_shape(
         functools.partial(networks.encoder.apply, train=False),
-        {"params": params["encoder"], "batch_stats": model_state["batch_stats"]},
+        {"params": encoder, "batch_stats": model_state["batch_stats"]},
         jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
     ).shape[1:3]
     cell_centres = encoder_table.find(config.model.encoder).cell_centres
@@ -92,9 +102,10 @@ def forward(
     inputs = views.normalise(two_views, config.data.mean, config.data.std)
     folded = inputs.reshape(-1, *inputs.shape[2:])  # 2B h w 3
     feature_map, updates = networks.encoder.apply(
-        {"params": params["encoder"], "batch_stats": model_state["batch_stats"]},
+        {"params": encoder, "batch_stats": model_state["batch_stats"]},
         folded,
         train=True,
+        frozen=config.optimizer.frozen_stages,
         mutable=["batch_stats"],
     )
     model_state = {**model_state, "batch_stats": updates.get("batch_stats", {})}

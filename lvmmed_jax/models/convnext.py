@@ -74,7 +74,13 @@ class ConvNeXt(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool, stages: tuple[int, ...] = ()):
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool,
+        stages: tuple[int, ...] = (),
+        frozen: int = 0,
+    ):
         """Normalised images [B, H, W, C] to feature maps.
 
         Args:
@@ -82,6 +88,7 @@ class ConvNeXt(nn.Module):
             is left out, as torch does.
           train: changes nothing.
           stages: from 1 to 4, whose cells are 4, 8, 16 and 32 pixels wide.
+          frozen: how many first stages, and the stem, pass no gradient on.
 
         Returns:
           [B, H / 32, W / 32, D] float32; with `stages`, a tuple of the maps after them.
@@ -111,6 +118,8 @@ class ConvNeXt(nn.Module):
                 name = f"Block_{num_before + block}"  # the same with remat
                 # else XLA computes the sums of earlier blocks anew in each later one
                 x = jax.lax.optimization_barrier(block_class(self.dtype, name=name)(x))
+            if stage + 1 == frozen:
+                x = jax.lax.stop_gradient(x)
             num_before += row.stage_sizes[stage]
             maps[stage + 1] = x.astype(jnp.float32)
         return (

@@ -37,6 +37,9 @@ DINOV2 = Resampling(-0.75, antialias=False, offset=0.1)
 DINOV2_REGISTERS = Resampling(-0.5, antialias=True)
 
 
+TABLES = ("positions", "relative_rows", "relative_columns")  # names of parameters
+
+
 def parameter(
     module: nn.Module, name: str, initializer: Any, shape: tuple[int, ...]
 ) -> jax.Array:
@@ -47,6 +50,21 @@ def parameter(
     if module.has_variable("params", name):
         return module.get_variable("params", name)
     return module.param(name, initializer, shape)
+
+
+def with_tables(params: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's parameters with zeros for tables that are stored in other shapes.
+
+    Args:
+      params: arrays, or what is traced of them.
+      shapes: keys joined by "/" -> the shape of that table.
+    """
+
+    def replace(path, leaf):
+        shape = shapes.get("/".join(key.key for key in path))
+        return leaf if shape is None else jnp.zeros(tuple(shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(replace, params)
 
 
 def resize(

@@ -89,7 +89,13 @@ class ResNet(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool, stages: tuple[int, ...] = ()):
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool,
+        stages: tuple[int, ...] = (),
+        frozen: int = 0,
+    ):
         """Normalised images [B, H, W, C] to feature maps.
 
         Args:
@@ -97,6 +103,8 @@ class ResNet(nn.Module):
           train: BatchNorm takes the statistics of the batch.
           stages: 0 the stem before its pooling, 1 to 4 (torchvision's layer1 to layer4;
             the small variant has 3).
+          frozen: how many first stages, and the stem before them, pass no gradient on
+            and keep their BatchNorm's statistics; 0: not even the stem.
 
         Returns:
           [B, R, S, D] float32, R = H / 32 with four stages and H / 16 with three,
@@ -105,7 +113,7 @@ class ResNet(nn.Module):
         stage_sizes, bottleneck, pool = VARIANTS[self.variant]
         wanted = feature_stages.check(stages, len(stage_sizes), first=0)
         x = _conv(self.width, 7 if pool else 3, 2, self.dtype)(images)
-        x = nn.relu(_norm(train, self.dtype)(x))
+        x = nn.relu(_norm(train and not frozen, self.dtype)(x))
         maps = {0: x}
         if pool:
             x = layers.max_pool(x)
@@ -118,8 +126,10 @@ class ResNet(nn.Module):
                 width = self.width * 2**stage
                 name = f"Block_{num_before + block}"  # the same with remat
                 x = block_class(width, stride, bottleneck, self.dtype, name=name)(
-                    x, train
+                    x, train and stage >= frozen
                 )
+            if stage + 1 == frozen:
+                x = jax.lax.stop_gradient(x)
             num_before += num_blocks
             maps[stage + 1] = x
         found = tuple(maps[stage].astype(jnp.float32) for stage in wanted)

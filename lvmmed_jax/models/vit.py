@@ -78,13 +78,20 @@ class ViT(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool, stages: tuple[int, ...] = ()):
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool,
+        stages: tuple[int, ...] = (),
+        frozen: int = 0,
+    ):
         """Normalised images [B, H, W, C] of any size to feature maps.
 
         Args:
           images: with zeros below and to the right where tiles are not filled.
           train: changes nothing.
           stages: numbers of blocks, from 1 on.
+          frozen: how many first blocks, and all before them, pass no gradient on.
 
         Returns:
           [B, ceil(H / patch), ceil(W / patch), D] float32 after the final norm; with
@@ -105,6 +112,8 @@ class ViT(nn.Module):
             # else XLA computes the sums of earlier blocks anew in each later one: with
             # 32 of them it compiles a gradient for 150 seconds instead of 6
             tokens = jax.lax.optimization_barrier(block(tokens, grid))
+            if index + 1 == frozen:
+                tokens = jax.lax.stop_gradient(tokens)
             if index + 1 in wanted:
                 cells = final_norm(tokens[:, num_extra:]).astype(jnp.float32)
                 maps[index + 1] = cells.reshape(-1, *grid, row.width)

@@ -1,8 +1,10 @@
 """Learning-rate schedules and optimisers by name, all of them optax's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 SCHEDULES = ("halved", "cosine", "constant")
@@ -92,6 +94,37 @@ def make_optimizer(
     if clip_norm is None:
         return tx
     return optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+
+
+def with_factors(
+    tx: optax.GradientTransformation, factor_of: Callable[[tuple[str, ...]], float]
+) -> optax.GradientTransformation:
+    """Gives each parameter its share of the learning rate.
+
+    Where the share is 0 a parameter stays as it is: no update, no decay, no place in
+    the optimiser's state, no part in the norm that is clipped.
+
+    Args:
+      tx: an optimiser whose updates are proportional to its rate.
+      factor_of: keys that lead to a parameter -> its share, from 0 to 1.
+    """
+
+    def factors(params):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: factor_of(tuple(key.key for key in path)), params
+        )
+
+    def moves(params):
+        return jax.tree.map(lambda factor: factor > 0, factors(params))
+
+    def scaled(update, factor):
+        return update * factor if factor else jnp.zeros_like(update)
+
+    def scale(updates, params):
+        del params
+        return jax.tree.map(scaled, updates, factors(updates))
+
+    return optax.chain(optax.masked(tx, moves), optax.stateless(scale))
 
 
 def _kernels(params: Any) -> Any:

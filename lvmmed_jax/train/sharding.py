@@ -91,6 +91,15 @@ def _put_whole(array: np.ndarray, where: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, where, lambda index: array[index])
 
 
+def put_as(arrays: Any, places: Any) -> Any:
+    """Arrays that every process has whole, copied to where those of `places` lie."""
+    return jax.tree.map(
+        lambda array, like: _put_whole(np.array(array, like.dtype), like.sharding),
+        arrays,
+        places,
+    )
+
+
 def put_parts(batch: dict[str, Any], mesh: Mesh, num_parts: int) -> dict[str, Any]:
     """This process's images of a batch on its devices, as [A, B / A, ...] in A parts.
 

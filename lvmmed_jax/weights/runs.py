@@ -8,12 +8,15 @@ from lvmmed_jax import config as configs
 from lvmmed_jax.weights import exported, reading
 
 
-def about(checkpoint: pathlib.Path, config: configs.Config) -> dict[str, Any]:
+def about(
+    checkpoint: pathlib.Path, config: configs.Config, init: dict[str, Any] | None
+) -> dict[str, Any]:
     """The metadata of an encoder.
 
     Args:
       checkpoint: the folder of the step that it is of.
       config: of its run.
+      init: the weights that the run began from, see `initial.Start`; None: random.
     """
     return {
         "version": exported.VERSION,
@@ -34,8 +37,9 @@ def about(checkpoint: pathlib.Path, config: configs.Config) -> dict[str, Any]:
             "prefix": "",
             "types": {},
             "dropped": {},
+            **({"origin": init["source"]} if init else {}),
         },
-        "licence": None,
+        "licence": init and init["licence"],
         "num_batches_tracked": None,
         "run": configs.as_json(config),
     }
