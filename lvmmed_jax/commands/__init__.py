@@ -10,6 +10,7 @@ COMMANDS = {
     "pretrain": "pre-train an encoder by graph matching; run it again to resume",
     "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",
     "convert": "weights in and out: torch, timm, transformers, SAM, safetensors",
+    "export": "an encoder as ONNX or as a folder for a model hub, with a model card",
     "report": "write one self-contained HTML page about a run",
     "doctor": "what this machine can do: devices, versions, decoders, speed, traps",
 }

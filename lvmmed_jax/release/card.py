@@ -4,8 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lvmmed_jax
-from lvmmed_jax import files
+from lvmmed_jax import __version__, files
 
 _SETTINGS = {  # of a run's config: section, field -> how the card calls it
     ("train", "method"): "method",
@@ -71,7 +70,7 @@ def make(
         _section("Leakage", _leakage(leakage)),
         _section("Licence", _licence(about["licence"])),
         _section("Files", _table(("file", "SHA-256"), list(digests.items()))),
-        f"Written by lvmmed_jax {lvmmed_jax.__version__}.\n",
+        f"Written by lvmmed_jax {__version__}.\n",
     ]
     return "\n".join(filter(None, parts))
 

@@ -75,6 +75,17 @@ def write(path: pathlib.Path, one: exported.Exported) -> Written:
     return Written(digest, errors, _shapes(model))
 
 
+def lines(name: str) -> list[str]:
+    """Python that runs the file of that name."""
+    return [
+        "import numpy, onnxruntime",
+        "",
+        f"session = onnxruntime.InferenceSession({name!r})",
+        "images = numpy.zeros(session.get_inputs()[0].shape[1:], numpy.float32)[None]",
+        f'feature_map, pooled = session.run(None, {{"{INPUT}": images}})',
+    ]
+
+
 def _function(one: exported.Exported) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """(images) -> (feature map, pooled), and the shape of an image."""
     settings, given = one.about["encoder"], one.about["input"]

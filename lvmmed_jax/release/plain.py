@@ -40,7 +40,8 @@ def form(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _evaluate(jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
     """The values of a program, equation by equation."""
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments]))
+    names = [*jaxpr.constvars, *jaxpr.invars]
+    values = dict(zip(names, [*consts, *arguments], strict=True))
 
     def read(atom):
         return atom.val if isinstance(atom, core.Literal) else values[atom]

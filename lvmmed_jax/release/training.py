@@ -7,9 +7,23 @@ from typing import Any
 
 from lvmmed_jax.report import runs
 
-_LEAKAGE_FILE = "leakage.json"  # of a work folder: `leakage ... --json > W/leakage.json`
+_LEAKAGE_FILE = (
+    "leakage.json"  # of a work folder: `leakage ... --json > W/leakage.json`
+)
 _SHOWN = ("task", "target", "class", "metric", "num_train", "num_test")
 _SIDES = ("random", "pretrained", "difference")
+
+
+def of_encoder(path: pathlib.Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """As `of_workdir`, of a work folder or one of its checkpoints.
+
+    Args:
+      path: that was exported.
+      about: what `encoders.export` says of it.
+    """
+    step = about["source"]["file"].removeprefix("step ")
+    path = path.absolute()
+    return of_workdir(path.parents[1] if path.name == step else path, int(step))
 
 
 def of_workdir(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
