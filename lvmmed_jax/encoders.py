@@ -104,7 +104,12 @@ def run_config(model: str) -> configs.Config | None:
         return _exported_config(pathlib.Path(model))
     if model.startswith(_RANDOM):
         return None
-    return _newest(pathlib.Path(model), _read_config, lambda text: None)
+    return _newest(pathlib.Path(model), _read_config, _silent)
+
+
+def step(workdir: pathlib.Path) -> int:
+    """The step of a work folder's newest sound checkpoint, which `load` takes."""
+    return _newest(workdir, lambda path: (_read(path), int(path.name))[1], _silent)
 
 
 def is_run(path: pathlib.Path) -> bool:
@@ -296,6 +301,10 @@ def _newest(path: pathlib.Path, read: Callable, say: Callable[[str], None]) -> A
         f"{path} is no work folder with a checkpoint, no checkpoint, no file, and not "
         "random:NAME (e.g. random:resnet50); `pretrain` makes work folders"
     )
+
+
+def _silent(text: str) -> None:
+    """For what has been said before."""
 
 
 def _is_checkpoint(path: pathlib.Path) -> bool:

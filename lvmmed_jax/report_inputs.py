@@ -35,6 +35,7 @@ def facts(params: Any, manifest: dict, command: list[str]) -> dict[str, Any]:
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "data": {
             "records": manifest["records"],
+            "counts": manifest["counts"],
             "modalities": _by_modality(manifest["counts"]),
             "skipped": len(manifest["skipped"]),
         },

@@ -102,6 +102,14 @@ ALLOWED = {
         "lvmmed_jax.report.style",
         "lvmmed_jax.report.summary",
     },
+    "lvmmed_jax.release": {
+        "lvmmed_jax.__version__",
+        "lvmmed_jax.files",
+        "lvmmed_jax.models",
+        "lvmmed_jax.release",
+        "lvmmed_jax.weights",
+    },
+    "lvmmed_jax.release.training": {"lvmmed_jax.report.runs"},
     "lvmmed_jax.weights": {
         "lvmmed_jax.files",
         "lvmmed_jax.models",
@@ -123,6 +131,8 @@ WALLS = {
     "flax": {"lvmmed_jax.models"},
     "orbax": {"lvmmed_jax.train"},
     "torch": {"lvmmed_jax.weights.torch_files"},
+    "jax2onnx": {"lvmmed_jax.release.onnx_file"},
+    "onnxruntime": {"lvmmed_jax.release.onnx_file"},
     "safetensors": {"lvmmed_jax.weights.safetensors_files"},
     "tensorboardX": {"lvmmed_jax.train.sinks"},
     "wandb": {"lvmmed_jax.train.sinks"},

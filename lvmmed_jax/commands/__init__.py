@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "k-NN and linear probes of a frozen encoder, beside a random one",
     "embed": "features of any images to a file; nearest images and maps as a page",
     "convert": "weights in and out: torch, timm, transformers, SAM, safetensors",
+    "export": "an encoder as ONNX or as a folder for a model hub, with a model card",
     "report": "write one self-contained HTML page about a run",
     "doctor": "what this machine can do: devices, versions, decoders, speed, traps",
 }

@@ -17,7 +17,9 @@ _EXAMPLE = """examples:
 IN is a torch file (needs torch; no code in it is run), a safetensors file, a folder
 with one of them, a work folder, a checkpoint, or an encoder that was exported before.
 OUT ends in .safetensors (for `evaluate`; with --layout for other projects) or in .pth,
-.pt, .torch, .bin (a torch state dict). Its SHA-256 is written beside it.
+.pt, .torch, .bin (a torch state dict). Its SHA-256 and its model card, OUT.md, are
+written beside it; a work folder's evaluation.json, and leakage.json where `leakage` was
+asked to write there, go into the card as scores and counts. `export` makes ONNX.
 
 Layouts that are read: torchvision, timm, Hugging Face transformers, SAM, LVM-Med,
 VISSL, VICRegL, MoCo, DINO, lightly; prefixes and nested dicts are found where only one
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Converts; nothing is written before all is read and checked."""
     out = pathlib.Path(arguments.out)
     _check_out(out, arguments)
+    from lvmmed_jax.release import card, hub
     from lvmmed_jax.weights import conversion, exported, torch_files, writing
 
     torch = out.suffix in _TORCH_SUFFIXES
@@ -67,19 +70,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         layout = arguments.layout or ("sam" if arguments.into else None)
         tensors, layout = writing.tensors(found, layout, arguments.into)
         digest = writing.write(out, tensors, {**found.about, "layout": layout})
-    about = found.about
+    about, num_parameters = found.about, hub.count_parameters(found)
+    text = card.make(about, num_parameters=num_parameters, digests={out.name: digest})
+    card.write(card.path_of(out), text)
     return {
         "out": str(out),
+        "card": str(card.path_of(out)),
         "sha256": digest,
         "layout": layout,
         "num_tensors": _num_leaves(found.variables)
         if tensors is None
         else len(tensors),
-        "num_parameters": sum(
-            _num_values(tree)
-            for name, tree in found.variables.items()
-            if name != "batch_stats"
-        ),
+        "num_parameters": num_parameters,
         **{name: about[name] for name in ("encoder", "input", "source", "licence")},
         **told,
     }
@@ -113,11 +115,14 @@ def _check_out(out: pathlib.Path, arguments: argparse.Namespace) -> None:
 def _read(model: str, wishes: Any) -> tuple[Any, dict[str, Any]]:
     """The encoder, and what there is to say about its file."""
     from lvmmed_jax import encoders
+    from lvmmed_jax.release import training
     from lvmmed_jax.weights import conversion, exported, reading
 
     path = pathlib.Path(model)
     if encoders.is_run(path):
-        return conversion.with_wishes(encoders.export(path), wishes), {}
+        found = encoders.export(path)
+        found.about["training"] = training.of_encoder(path, found.about)
+        return conversion.with_wishes(found, wishes), {}
     stored = reading.read(path)
     about = exported.metadata_of(stored.metadata)
     if about is not None and about["layout"] == exported.LAYOUT:
@@ -136,12 +141,6 @@ def _num_leaves(tree: Any) -> int:
     if isinstance(tree, dict):
         return sum(map(_num_leaves, tree.values()))
     return 1
-
-
-def _num_values(tree: Any) -> int:
-    if isinstance(tree, dict):
-        return sum(map(_num_values, tree.values()))
-    return tree.size
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -176,6 +175,7 @@ def _table(result: dict[str, Any]) -> str:
         f"{given['size']} pixels"
     )
     lines.append(f"wrote {result['out']}, layout {result['layout']}")
+    lines.append(f"model card: {result['card']}")
     lines.append(f"SHA-256 {result['sha256']}")
     return "\n".join(lines)
 

@@ -113,6 +113,7 @@ def run(
     }
     workdir = encoders.work_folder(model)
     if workdir is not None:
+        result["step"] = encoders.step(workdir)  # a model card asks whose scores it has
         _write(workdir, result, pictures)
     return result
 

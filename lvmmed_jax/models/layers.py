@@ -40,8 +40,10 @@ def conv(
     """
     del padding, unused
     if kernel.shape[:2] == (1, 1):
-        stride = strides[0]
-        return jnp.einsum("brsc,cd->brsd", x[:, ::stride, ::stride], kernel[0, 0])
+        # a slice, where an index of a batch of unknown size would be a gather
+        for axis in (1, 2):
+            x = lax.slice_in_dim(x, 0, None, strides[0], axis)
+        return jnp.einsum("brsc,cd->brsd", x, kernel[0, 0])
     if kernel.shape[2] < _MANY_CHANNELS:
         return _native(x, kernel, strides[0])
     return _conv(x, kernel, strides[0])
@@ -154,7 +156,10 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _max_pool(x):
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    # padded apart and named, which XLA makes one again: jax2onnx, by which encoders are
+    # exported, overlooks a padding in numbers
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="VALID")
 
 
 def _max_pool_forward(x):

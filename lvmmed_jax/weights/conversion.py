@@ -90,6 +90,7 @@ def from_file(stored: reading.Stored, wishes: Wishes) -> Converted:
         "licence": _licence(stored, wishes),
         "num_batches_tracked": _short(account.counts),
         "run": ours and ours["run"],
+        "training": ours and ours.get("training"),
     }
     return Converted(exported.Exported(variables, about), account, place, rule)
 

@@ -28,7 +28,8 @@ class Exported(NamedTuple):
       variables: {"params", ...} of float32 arrays.
       about: `version`, `layout`, `encoder` (the settings that make the network),
         `input` (how images are normalised), `source`, `licence`,
-        `num_batches_tracked`, `run` (the config of our run; None: weights of others).
+        `num_batches_tracked`, `run` (the config of our run; None: weights of others),
+        and, for its card, `training` (see `release.training`).
     """
 
     variables: dict[str, Any]

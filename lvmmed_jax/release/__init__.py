@@ -1,0 +1,1 @@
+"""Encoders handed on: model cards, folders for hubs, ONNX."""
