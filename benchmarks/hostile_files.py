@@ -27,6 +27,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import mutations, seed_files
 
 _LIMITS = ("--seconds-per-file", "10", "--gigabytes-per-file", "1")
+_GIVEN_UP = {
+    "its reader died": "readers_died",
+    "not read within": "readers_too_slow",
+}
 _BATCH = 500  # files of one `prepare`
 _PATIENCE = 1800  # seconds that one may take
 
@@ -121,13 +125,10 @@ def _counted(found, answer, paths, keep):
     for entry in answer["skipped"]:
         reason = entry["reason"]
         number = int(entry["file"][1:].partition(" ")[0])
-        known = {
-            "its reader died": "readers_died",
-            "not read within 10 s": "readers_too_slow",
-        }
-        if reason in known:
-            found[known[reason]] += 1
-            dead.append(paths[number - 1])
+        for text, key in _GIVEN_UP.items():
+            if reason.startswith(text):
+                found[key] += 1
+                dead.append(paths[number - 1])
         reasons["same pixels as another" if "same pixels" in reason else reason] += 1
     _keep(keep, dead)
     found["refused"] = len(answer["skipped"])

@@ -13,7 +13,8 @@ NO_IMAGE = "not an image format"
 PIXELS = "pixel data of the header beside it"
 SLIDE_PART = "a part of the slide beside it"
 LABEL = "a label of the images beside it"
-_LABEL_FOLDERS = ("labels", "annotations")  # beside images/: the truth, no pictures
+# beside images/: the truth, no pictures
+_LABEL_FOLDERS = ("labels", "annotations", "masks", "mask")
 
 
 class Look(NamedTuple):
@@ -46,7 +47,7 @@ def look_all(paths: Sequence[pathlib.Path]) -> list[Look]:
 
 
 def is_label(path: pathlib.Path, root: pathlib.Path) -> bool:
-    """Whether a file lies in labels/ or annotations/ beside images/."""
+    """Whether a file lies in labels/, masks/ or annotations/ beside images/."""
     return any(
         parent.name in _LABEL_FOLDERS and (parent.parent / "images").is_dir()
         for parent in path.parents

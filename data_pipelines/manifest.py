@@ -139,6 +139,11 @@ def read(shards: pathlib.Path) -> dict[str, Any]:
     return found
 
 
+def num_files(found: dict[str, Any]) -> int:
+    """Input files of all parts."""
+    return sum(part["files"] for part in found["parts"])
+
+
 def read_index(shards: pathlib.Path, found: dict[str, Any]) -> index.Index:
     """The rows of all parts of a set, in the order in which its shards are read.
 

@@ -10,7 +10,9 @@ _ENDINGS = re.compile(
 )
 # names that many files have, of many patients: IM-0001, slice_12, 0042
 _COMMON_FILE = re.compile(
-    r"(i|s|im|img|images?|slice|scan|frame|file|page|pic|case|dicom)?[-_. ]*\d{0,6}",
+    r"(brain|case|dicom|file|flair|frame|i|im|image|images|imaging|img|label|mask|orig"
+    r"|page|patient|pic|s|scan|seg|segmentation|slice|sub|subject|t1|t1ce|t1gd|t1w|t2|t2w"
+    r"|vol|volume)?[-_. ]*\d{0,6}([-_](t1w|t2w|flair|bold|dwi))?",
     re.ASCII,
 )
 _FOLDERS = """

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 _AHEAD = 4  # calls a process that wait to be made, or their results to be taken
+_SECONDS_MORE = 2.0  # for each further file of a series
 _PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that comes when the parent ends
 
 
@@ -24,7 +25,7 @@ class Limits(NamedTuple):
     """What one file may take before it is given up.
 
     Attributes:
-      seconds: a file; a series may take as much for each of its files.
+      seconds: a file; a series may take 2 more for each of its files.
       gigabytes: of memory that a process asks for, where the system can bound it.
     """
 
@@ -70,7 +71,8 @@ def started(num_workers: int, limits: Limits) -> Iterator[Start]:
     )
 
     def start(function, item, num_files):
-        seconds = limits.seconds * num_files
+        more = min(limits.seconds, _SECONDS_MORE) * (num_files - 1)
+        seconds = limits.seconds + more
         future = processes.schedule(function, [item], timeout=seconds)
         return functools.partial(_result, future, limits)
 
@@ -116,7 +118,7 @@ def _result(future, limits) -> Any:
     try:
         return future.result()
     except concurrent.futures.TimeoutError:
-        return GivenUp(f"not read within {limits.seconds:g} s")
+        return GivenUp(f"not read within {limits.seconds:g} s (--seconds-per-file)")
     except pebble.ProcessExpired:
         return GivenUp("its reader died")
     except concurrent.futures.process.BrokenProcessPool as error:

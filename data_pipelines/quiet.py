@@ -15,15 +15,26 @@ def readers() -> Iterator[None]:
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    stderr = os.dup(2)
+    try:
+        with _nothing_on_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed already
+        yield
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
-        logging.disable(before)

@@ -1,6 +1,7 @@
 """One input -> its records file by file, or the reason why a file has none."""
 
 import collections
+import functools
 import hashlib
 import pathlib
 from typing import Any, NamedTuple
@@ -82,6 +83,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
     """
     found: list[list[Piece]] = [[] for _ in entry.paths]
     dropped = [collections.Counter() for _ in entry.paths]
+    identity = functools.cache(_identity)
     with quiet.readers():
         try:
             for item in entry.read(entry.paths):
@@ -93,7 +95,10 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                 if reason:
                     dropped[item.file][reason] += 1
                     continue
-                named = base_name(entry.paths[item.file])
+                path = entry.paths[item.file]
+                if not item.identity:
+                    item = item._replace(identity=identity(path))
+                named = base_name(path)
                 item = item._replace(identities=(*item.identities, *named))
                 found[item.file].append(piece(item, stored, entry.source, options))
         except Exception as error:
@@ -118,14 +123,26 @@ def failed(entry: sources.Input, reason: str) -> list[Outcome]:
 
 def public_name(number: int, path: pathlib.Path) -> str:
     """How logs and manifests call a file: its number and the hash of its content."""
+    return f"#{number:04d} {_content(path)[:12]}"
+
+
+def _content(path: pathlib.Path) -> str:
+    """The hash of a file's content, in hex; dashes where it cannot be read."""
     try:
-        if not path.is_file():  # to open a pipe may wait for ever
-            return f"#{number:04d} {_NO_CONTENT}"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        if path.is_file():  # to open a pipe may wait for ever
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        digest = _NO_CONTENT
-    return f"#{number:04d} {digest}"
+        pass
+    return _NO_CONTENT
+
+
+def _identity(path: pathlib.Path) -> str:
+    """Of a file without a patient: the same wherever the data set lies.
+
+    A header may be that of several files of pixels, so names count too.
+    """
+    return " ".join(["file", _content(path), *path.parts[-2:]])
 
 
 def base_name(path: pathlib.Path) -> tuple[tuple[str, str], ...]:

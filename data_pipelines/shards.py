@@ -251,6 +251,10 @@ def assemble(
 
 def _assemble(job, all_outcomes) -> dict[str, Any]:
     before = manifest.read(job.out) if job.add else None
+    if before and min(job.inputs[0].numbers) != 1 + manifest.num_files(before):
+        raise ValueError(
+            f"{job.out}: another part was added meanwhile; repeat the command"
+        )
     known = copies.Copies(
         near=job.settings.get("deduplicate", False),
         before=manifest.read_index(job.out, before) if before else None,
@@ -313,8 +317,10 @@ def _deal(encoded: Iterable[bytes], parts: list[pathlib.Path], out) -> None:
 
 def _clean(job: Job) -> None:
     """Removes shards that are not whole, and the folder if it is empty."""
-    for part in job.out.glob(f"*{_PART}"):
-        part.unlink()
+    names = (f"{job.name}-*.array_record", f"{job.name}.index.npz", manifest.NAME)
+    for name in names:
+        for part in job.out.glob(name + _PART):
+            part.unlink()
     with contextlib.suppress(OSError):
         job.out.rmdir()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from data_pipelines import folders, packaged, salt, slices, tfds_source
-from data_pipelines.catalogue import paper, rows
+from data_pipelines.catalogue import paper
 from data_pipelines.readers import dicom_series, formats
 
 PACKAGED = "packaged"
@@ -138,23 +138,23 @@ def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]
     if entry is not None:
         chosen = paper.select(entry, root, paths, lines=lines)
         choices = dict(zip(paths, chosen, strict=True))
-        context = context._replace(modality=context.modality or entry.modalities[0])
+        context = context._replace(
+            modality=context.modality or entry.modalities[0], organ=entry.organ
+        )
         dataset = entry.name
     numbers = {path: number for number, path in enumerate(paths, start=first)}
     inputs = []
-    for together in _together(paths, looks, choices):
+    reasons = {path: reasons[path] or choices[path].reason for path in paths}
+    for together in _together(paths, looks, choices, reasons):
         path = together[0]
-        reason = reasons[path] or choices[path].reason
-        place = f"{dataset} {root.resolve().name}/{path.relative_to(root).as_posix()}"
+        reason = reasons[path]
         if reason:
             read = functools.partial(_skip, reason)
         else:
             read = functools.partial(
                 _read,
                 kind=looks[path].format,
-                context=context._replace(identity=choices[path].identity or place),
-                entry=entry,
-                is_known=choices[path].identity is not None,
+                context=context._replace(identity=choices[path].identity or ""),
             )
         inputs.append(
             Input(together, dataset, read, tuple(numbers[each] for each in together))
@@ -173,34 +173,28 @@ def _check_any(root, looks) -> None:
         )
 
 
-def _together(paths, looks, choices) -> list[tuple[pathlib.Path, ...]]:
+def _together(paths, looks, choices, reasons) -> list[tuple[pathlib.Path, ...]]:
     """Files one by one, those of a series together, in the order of their first."""
     groups: dict[object, list[pathlib.Path]] = {}
     for path in paths:
         series = looks[path].series
-        key = path if series is None else (series, choices[path])
+        alone = series is None or reasons[path]
+        key = path if alone else (series, choices[path])
         groups.setdefault(key, []).append(path)
     return [tuple(group) for group in groups.values()]
 
 
 def _read(
-    paths: Sequence[pathlib.Path],
-    *,
-    kind: str,
-    context: slices.Context,
-    entry: rows.Source | None,
-    is_known: bool,
+    paths: Sequence[pathlib.Path], *, kind: str, context: slices.Context
 ) -> Iterator[slices.Slice | slices.Skipped]:
-    """The slices of a file or series, with what the catalogue knows of them."""
+    """The slices of a file or series; what the catalogue knows of a patient wins."""
     if len(paths) > 1:
         found = dicom_series.read(paths, context)
     else:
         found = formats.READERS[kind](paths[0], context)
     for item in found:
-        if entry is not None and isinstance(item, slices.Slice):
-            item = item._replace(organ=item.organ or entry.organ)
-            if is_known:  # some headers have another id a view
-                item = item._replace(identity=context.identity)
+        if context.identity and isinstance(item, slices.Slice):
+            item = item._replace(identity=context.identity)  # some headers: one a view
         yield item
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from data_pipelines import intensity, names, slices
 
 PREFIX = "tfds:"
-_TRAIN = "train"  # the part that is pre-trained on where none is asked for
+_TRAIN, _TEST = "train", "test"  # the parts that are read where none is asked for
 # features that say what must not be split, the first that is there
-_GROUPS = ("patient_id", "patient", "subject_id", "subject", "case_id", "volume_id")
+_PATIENTS = ("patient_id", "patient", "subject_id", "subject")
+_GROUPS = (*_PATIENTS, "case_id", "volume_id", "group")
 Reader = Callable[[Sequence[pathlib.Path]], Iterator[slices.Slice]]
 
 
@@ -51,7 +52,7 @@ def files(
             f"{source}: stored as {builder.info.file_format.value}; turn it into "
             "ArrayRecord with `tfds convert_format --out_file_format=array_record`"
         )
-    part = part or _TRAIN
+    part = part or (_TEST if context.held_back else _TRAIN)
     if part not in builder.info.splits:
         known = ", ".join(builder.info.splits)
         raise ValueError(
@@ -97,11 +98,32 @@ def _read(
     examples = builder.as_data_source(split=part)
     for index in range(len(examples)):
         example = examples[index]
-        group = _text(example[groups[0]]) if groups else str(shard.start + index)
-        yield from _slices(
-            np.asarray(example[feature]),
-            context._replace(identity=f"{builder.name} {shard.part} {group}"),
-        )
+        here = f"{shard.part} {shard.start + index}"
+        group = _text(example[groups[0]]) if groups else here
+        own = context._replace(identity=f"{builder.name} {group}")
+        for piece in _slices(np.asarray(example[feature]), own):
+            patients = [_text(example[name]) for name in groups if name in _PATIENTS]
+            piece = piece._replace(
+                identities=tuple(("patient", text) for text in patients[:1])
+            )
+            yield _with_metadata(piece, example)
+
+
+def _with_metadata(piece: slices.Slice, example: dict[str, Any]) -> slices.Slice:
+    """What `tfds_export` writes beside an image, where it is there."""
+    found = {}
+    if "modality" in example:
+        text = _text(example["modality"])
+        found["modality"] = slices.modality_of(text, piece.modality)
+    if "organ" in example:
+        found["organ"] = slices.organ_of(_text(example["organ"])) or piece.organ
+    if "slice" in example and np.ndim(example["slice"]) == 0 and piece.index is None:
+        number = int(example["slice"])
+        found["index"] = number if number >= 0 else None
+    if "spacing" in example and np.shape(example["spacing"]) == (2,):
+        row, column = map(float, example["spacing"])
+        found["spacing"] = (row, column) if min(row, column) > 0 else None
+    return piece._replace(**found)
 
 
 def _slices(values: np.ndarray, context: slices.Context) -> Iterator[slices.Slice]:

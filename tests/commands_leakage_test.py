@@ -1,8 +1,10 @@
 """The `leakage` command: what it finds among the pre-training images, and how."""
 
 import json
+import shutil
 
 import dicom_files
+import nibabel
 import numpy as np
 import PIL.Image
 import pytest
@@ -179,3 +181,41 @@ def test_mistakes_are_one_line(trained, test, tmp_path, capsys):
 @pytest.fixture(autouse=True)
 def config(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_held_back_parts_of_an_archive_are_compared(tmp_path, capsys):
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    images = np.stack([np.asarray(tile(2, number)) for number in range(4)])
+    for number in range(4):
+        tile(2, number).save(folder / f"doe_{number}.png")
+    salt = ["--salt-file", str(tmp_path / "salt"), "--workers", "0"]
+    out = str(tmp_path / "shards")
+    words = ["prepare", str(folder), "--out", out, "--size", "96", *salt]
+    assert command_line.main(words) == 0
+    np.savez(tmp_path / "med.npz", train_images=images[:1], test_images=images)
+    capsys.readouterr()
+    words = ["leakage", str(tmp_path / "med.npz"), "--against", out, *salt, "--json"]
+    assert command_line.main(words) == 1
+    assert json.loads(capsys.readouterr().out)["leaked"] == 1
+
+
+def test_parts_of_the_catalogue_are_read_as_they_were_prepared(tmp_path, capsys):
+    folder = tmp_path / "kits"
+    for number in range(4):
+        path = folder / f"case_{number:05d}" / "imaging.nii.gz"
+        path.parent.mkdir(parents=True)
+        values = np.random.default_rng(number).normal(40, 150, (64, 64, 4))
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), np.eye(4)), path)
+    salt = ["--salt-file", str(tmp_path / "salt"), "--workers", "0"]
+    out = str(tmp_path / "shards")
+    words = ["prepare", str(folder), "--dataset", "KiTS19", "--out", out, *salt]
+    assert command_line.main(words) == 0
+    test = tmp_path / "test"
+    test.mkdir()
+    for path in folder.rglob("*.nii.gz"):
+        shutil.copy(path, test / f"scan_of_{path.parent.name}.nii.gz")
+    capsys.readouterr()
+    words = ["leakage", str(test), "--against", out, *salt, "--json"]
+    assert command_line.main(words) == 1
+    assert json.loads(capsys.readouterr().out)["leaked"] == 1  # the one that was drawn

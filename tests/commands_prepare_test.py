@@ -171,3 +171,8 @@ def test_help_shows_examples_and_imports_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "examples:" in done.stdout
+
+
+def test_a_name_near_one_of_the_catalogue_is_told(folder, capsys):
+    assert run(folder, "--check", "--dataset", "KiTS-19") == 0
+    assert "KiTS19 is, and would read only" in capsys.readouterr().err

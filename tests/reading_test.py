@@ -171,3 +171,15 @@ def test_a_strip_that_would_be_stored_as_a_line_is_refused(tmp_path):
     assert found.dropped == {"a strip: under 16 pixels wide once it is stored": 1}
     (found,) = outcomes(tmp_path, lambda _: [piece(strip)], size=256)
     assert len(found.pieces) == 1
+
+
+def test_without_a_patient_the_content_is_the_group_wherever_it_lies(tmp_path):
+    found = []
+    for root, data in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        path = tmp_path / root / "images" / "T1.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        entry = sources.Input((path,), "test", lambda _: [piece(GREY, "")], (1,))
+        (outcome,) = reading.read(entry, reading.Options(64, SALT))
+        found.append(outcome.pieces[0].group)
+    assert found[0] == found[1] != found[2]

@@ -363,3 +363,28 @@ def test_what_a_killed_run_left_is_removed(pictures, tmp_path):
     (out / "test-00007-of-00009.array_record.part").write_text("half")
     write(pictures, out)
     assert not list(out.glob("*.part"))
+
+
+def test_files_of_others_stay(pictures, tmp_path):
+    (tmp_path / "thesis.pdf.part").write_text("mine")
+    write(pictures, tmp_path)
+    assert (tmp_path / "thesis.pdf.part").read_text() == "mine"
+
+
+def test_two_additions_at_once_are_refused(pictures, tmp_path):
+    out, more = tmp_path / "out", tmp_path / "more"
+    write(pictures, out)
+    jobs = []
+    for name in "ab":
+        (more / name).mkdir(parents=True)
+        for number in range(16):
+            pixels = np.random.default_rng(ord(name) + number).integers(
+                0, 256, (40, 40)
+            )
+            PIL.Image.fromarray(pixels.astype(np.uint8)).save(
+                more / name / f"{number}.png"
+            )
+        jobs.append(job(more / name, out, name=name, add=True, first=42))
+    shard_jobs.write(jobs[0])
+    with pytest.raises(ValueError, match="added meanwhile; repeat the command"):
+        shard_jobs.write(jobs[1])

@@ -208,3 +208,27 @@ def test_many_files_are_looked_at_in_processes(tmp_path):
     )
     assert [look.format for look in found] == [None, "PNG"] * 200
     assert told[-1] == 400 and told == sorted(told)
+
+
+def test_labels_of_one_series_with_the_images_stay_labels(tmp_path):
+    ramp = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            path = tmp_path / folder / f"{number}.dcm"
+            dicom_files.write(path, ramp + number, SeriesInstanceUID="1.2.1")
+    inputs = expand(tmp_path)
+    assert [len(entry.paths) for entry in inputs] == [2, 1, 1]
+    with pytest.raises(slices.SkippedError, match="label"):
+        list(inputs[1].read(inputs[1].paths))
+
+
+def test_a_ct_of_the_catalogue_has_the_window_of_its_organ(tmp_path):
+    path = tmp_path / "Task06_Lung" / "imagesTr" / "lung_001.nii.gz"
+    path.parent.mkdir(parents=True)
+    values = np.random.default_rng(0).uniform(-1000, -500, (34, 34, 3))
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), np.eye(4)), path)
+    (entry,) = expand(tmp_path / "Task06_Lung", dataset="MSD-Lung")
+    pieces = list(entry.read(entry.paths))
+    assert {piece.intensity_rule for piece in pieces} == {"ct_chest"}
+    assert {piece.organ for piece in pieces} == {"LUNG"}

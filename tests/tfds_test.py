@@ -85,8 +85,12 @@ def test_a_foreign_data_set_is_a_source(foreign):
     ):
         width = piece.pixels.shape[1] - 44
         np.testing.assert_array_equal(piece.pixels, PICTURES[width])
-        assert piece.identity == f"foreign_set train {patient}"
+        assert piece.identity == f"foreign_set {patient}"
+    assert found[0].identities == (("patient", found[0].identity.split()[1]),)
     assert len(list(expand("tfds:foreign_set@test")[0].read(()))) == 2
+    context = slices.Context(held_back=True)  # as `leakage` reads
+    tested = sources.expand("tfds:foreign_set", dataset=None, context=context, first=1)
+    assert len(list(tested[0].read(()))) == 2
     assert len(list(expand(f"tfds:{foreign}")[0].read(()))) == 4
     assert "tensorflow" not in sys.modules
 
@@ -139,6 +143,11 @@ def test_shards_become_a_data_set_and_come_back(data_dir, tmp_path, capsys, colo
     pieces = [piece.pixels for piece in expand("tfds:mine")[0].read(())]
     for pixels, piece in zip(PICTURES, pieces, strict=False):
         np.testing.assert_array_equal(piece, pixels)
+    back = list(expand("tfds:mine")[0].read(()))
+    groups = [example["group"].decode() for example in found]
+    assert [piece.identity for piece in back] == [f"mine {group}" for group in groups]
+    assert {piece.modality for piece in back} == {"US"}
+    assert {piece.index for piece in back} == {None}
     assert manifest.read(job.out)["records"] == len(pieces)
     assert command_line.main(words) == 1
     assert "is there already" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def inputs(*whats):
 
 def test_broken_files_end_nothing_and_the_order_stays():
     whats = ["late", "", "hang", "", "die", "", "grow", ""]
-    limits = pool.Limits(seconds=2, gigabytes=8)
+    limits = pool.Limits(seconds=6, gigabytes=8)
     found = [
         outcome
         for group in workers.read_all(
@@ -77,11 +77,11 @@ def test_broken_files_end_nothing_and_the_order_stays():
     assert reasons == [
         None,
         None,
-        "not read within 2 s",
+        "not read within 6 s (--seconds-per-file)",
         None,
         "its reader died",
         None,
-        "needs more memory than a file may take",
+        "needs more memory than a file may take (--gigabytes-per-file)",
         None,
     ]
 

@@ -24,9 +24,18 @@ def own(
             f"{root}: the list of training images that {source.name} comes with is "
             f"missing: {pattern}"
         )
-    lines = "\n".join(path.read_text("utf-8", errors="replace") for path in files)
+    try:
+        lines = "\n".join(_text(path) for path in files)
+    except OSError:
+        raise ValueError(f"{root}: {pattern} cannot be read") from None
     found = (patterns.search(entry, line) for line in lines.splitlines())
     return frozenset(name.lower() for name in found if name)
+
+
+def _text(path: pathlib.Path) -> str:
+    if not path.is_file():  # to open a pipe may wait for ever
+        raise OSError("not a file")
+    return path.read_text("utf-8", errors="replace")
 
 
 def given(source: rows.Source, lines: Iterable[str]) -> frozenset[str]:

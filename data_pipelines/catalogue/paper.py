@@ -67,6 +67,13 @@ def find(name: str) -> rows.Source:
     raise ValueError(f"no source {name!r} among the paper's {len(SOURCES)}; {hint}")
 
 
+def near(name: str) -> str | None:
+    """The source that a name is nearly that of, or None."""
+    known = {each.name.lower(): each.name for each in SOURCES}
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    return known[found[0]] if found else None
+
+
 def named(name: str | None) -> rows.Source | None:
     """The source of exactly this name, in either case, or None."""
     wanted = (name or "").lower()

@@ -68,7 +68,14 @@ def _voc(root, images, files):
         own = examples.Place(truth, f"{root}: annotations/", order[truth]).public
         try:
             size, boxes = _parse_voc(truth)
-        except (ElementTree.ParseError, ValueError, AttributeError, OSError):
+        except (
+            ElementTree.ParseError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            OSError,
+        ):
             notes.append(examples.Note(BROKEN, own()))
             continue
         kept = [box for box in boxes if _has_area(box)]

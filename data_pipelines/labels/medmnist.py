@@ -1,6 +1,7 @@
 """Labelled data in one .npz with the arrays of MedMNIST, whose split is kept."""
 
 import pathlib
+import zipfile
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def read(path: pathlib.Path) -> examples.Listing:
 def _opened(path):
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         raise ValueError(f"{path}: no .npz file, or damaged") from None
 
 
@@ -57,8 +58,6 @@ def image_shape(path: pathlib.Path, name: str) -> tuple[int, ...]:
     Raises:
       ValueError: it is of another type or cannot be read.
     """
-    import zipfile
-
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
             version = np.lib.format.read_magic(file)
@@ -78,7 +77,7 @@ def _labels(path, file, part) -> np.ndarray:
     name = f"{part}_labels"
     try:
         labels = file[name]
-    except (KeyError, ValueError, OSError):
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
         raise ValueError(f"{path}: {name} is missing or cannot be read") from None
     if labels.dtype.kind not in "iub" or labels.ndim not in (1, 2):
         raise ValueError(

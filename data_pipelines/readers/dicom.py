@@ -61,7 +61,7 @@ def piece_of(
     return slices.Slice(
         pixels=slices.grey_where_equal(pixels),
         modality=slices.modality_of(dataset.get("Modality"), context.modality),
-        organ=slices.organ_of(dataset.get("BodyPartExamined")),
+        organ=slices.organ_of(dataset.get("BodyPartExamined")) or context.organ,
         spacing=dicom_header.spacing(dataset, index),
         identity=dicom_header.identity(dataset, context.identity),
         index=None,
@@ -89,7 +89,7 @@ def remembered(decode: Callable[[Any], np.ndarray]) -> Callable[[Any], np.ndarra
 def _greys(dataset, frames, order, context) -> Iterator[tuple[int, np.ndarray, str]]:
     middle = order[len(order) // 2]
     modality = slices.modality_of(dataset.get("Modality"), context.modality)
-    organ = slices.organ_of(dataset.get("BodyPartExamined"))
+    organ = slices.organ_of(dataset.get("BodyPartExamined")) or context.organ
     scale = dicom_grey.scale_of(dataset, modality, organ, middle, frames.decode(middle))
     decode = frames.decode
     if dicom_grey.is_open(scale):

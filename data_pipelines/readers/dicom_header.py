@@ -7,6 +7,7 @@ from typing import Any
 from data_pipelines import slices
 
 # what anonymisers write where an id was: it tells nobody apart
+_LEAST_ID = 3  # characters; shorter ids are of many patients, of many data sets
 _NO_IDS = ("", "0", "ANON", "ANONYMOUS", "ANONYMIZED", "NONE", "UNKNOWN")
 TRANSFORM = "PixelValueTransformationSequence"  # where frames name a slope
 _SLOPES = 1e-15, 1e15  # beyond them a slope is a mistake
@@ -122,7 +123,7 @@ def identities(dataset) -> tuple[tuple[str, str], ...]:
     """(kind, id) of patient, study, volume and instance, as far as they are named."""
     found = []
     patient = str(dataset.get("PatientID") or "").strip()
-    if patient.upper() not in _NO_IDS:
+    if patient.upper() not in _NO_IDS and len(patient) >= _LEAST_ID:
         found.append(("patient", patient))
     kinds = {
         "study": "StudyInstanceUID",

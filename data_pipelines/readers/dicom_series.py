@@ -103,7 +103,7 @@ def _scales(files, decode, context):
         return {}, []
     first = files[0].header
     modality = slices.modality_of(first.get("Modality"), context.modality)
-    organ = slices.organ_of(first.get("BodyPartExamined"))
+    organ = slices.organ_of(first.get("BodyPartExamined")) or context.organ
     scales = {
         file.number: dicom_grey.table_scale(file.header, modality, organ)
         for file in files

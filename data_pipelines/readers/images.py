@@ -73,11 +73,11 @@ def pixels(path: pathlib.Path) -> Iterator[np.ndarray]:
 
 def _frames(file, kind, head, context) -> Iterator[slices.Slice]:
     image = _open(file, kind)
-    orientation = _orientation(image)
     is_deep = kind == "PNG" and head[24] == 16 and head[25] in _DEEP_COLOURS
     if kind == "JPEG":
         image = _drafted(image, file, context.size)
     _check_size(image.size, MAX_PIXELS // (2 if is_deep else 1))
+    orientation = _orientation(image)  # Pillow decodes a PNG to look for it
     number = 1 if is_deep else getattr(image, "n_frames", 1)
     for index in range(number):
         if number > 1:

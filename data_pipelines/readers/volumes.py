@@ -67,7 +67,9 @@ def _slices(values, spacing, context, modality):
     is_picture = 1 in values.shape[:3]
     is_8_bit = values.dtype == np.uint8
     # 8 bits hold no Hounsfield units
-    rule = intensity.rule_for(modality=modality, organ=None, hounsfield=not is_8_bit)
+    rule = intensity.rule_for(
+        modality=modality, organ=context.organ, hounsfield=not is_8_bit
+    )
     name = rule.name
     if values.ndim == 4 or (is_8_bit and is_picture):
         name = intensity.UNTOUCHED
@@ -83,7 +85,7 @@ def _slices(values, spacing, context, modality):
             yield slices.Slice(
                 pixels=slices.grey_where_equal(pixels),
                 modality=modality,
-                organ=None,
+                organ=context.organ,
                 spacing=spacing_of(spacing, plane),
                 identity=context.identity,
                 index=None if is_picture else index,

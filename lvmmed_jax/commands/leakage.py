@@ -36,42 +36,28 @@ def main(argv: list[str]) -> int:
       ValueError: the salt is not that of the shards, or nothing could be read.
     """
     options = _parse(argv)
-    from data_pipelines import leakage, pool, reading, slices, sources, workers
+    from data_pipelines import leakage, manifest, pool, reading, sources
 
     # lists are compared in this process only: any salt will do
     how, rows = reading.Options(256, secrets.token_bytes(32)), None
+    parts = []
     if options.against:
         how, rows = leakage.read_shards(options.against, options.salt_file)
+        parts = manifest.read(options.against)["parts"]
     lists = leakage.read_lists(options.names) if options.names else {}
     num_workers = pool.usable_cores() if options.workers is None else options.workers
-    inputs = sources.expand_all(
-        options.test,
-        dataset=None,
-        context=slices.Context(
-            modality=options.modality,
-            planes=("axial", "coronal", "sagittal"),
-            size=how.size,
-        ),
-        first=1,
-        look=functools.partial(_look, num_workers),
-    )
-    total, outcomes = sum(len(entry.paths) for entry in inputs), []
-    with progress.counted("leakage", total=total, unit="files") as done:
-        for group in workers.read_all(
-            inputs,
-            how,
-            num_workers=num_workers,
-            limits=pool.Limits(),
-        ):
-            # the records themselves are not needed
-            outcomes += [
-                each._replace(
-                    pieces=[piece._replace(record=b"") for piece in each.pieces]
-                )
-                for each in group
-            ]
-            done(len(outcomes))
+    outcomes = []
+    for context in _contexts(options, parts, how.size):
+        inputs = sources.expand_all(
+            options.test,
+            dataset=None,
+            context=context,
+            first=1,
+            look=functools.partial(_look, num_workers),
+        )
+        outcomes += _read(inputs, how, num_workers)
     if not any(outcome.pieces for outcome in outcomes):
+        total = sum(len(entry.paths) for entry in inputs)
         raise ValueError(f"none of {total} test files could be read")
     leaks = leakage.against_shards(outcomes, rows) if rows else []
     leaks += leakage.against_lists(inputs, outcomes, lists, salt_key=how.salt_key)
@@ -85,6 +71,50 @@ def main(argv: list[str]) -> int:
     return 1 if leaks or pairs else 0
 
 
+def _contexts(options, parts, size: int) -> list:
+    """The ways in which the parts of the shards were read: equal pixels need one."""
+    from data_pipelines import slices
+    from data_pipelines.catalogue import paper
+
+    context = slices.Context(
+        modality=options.modality,
+        held_back=True,
+        planes=("axial", "coronal", "sagittal"),
+        size=size,
+    )
+    ways = []
+    for settings in (part["settings"] for part in parts):
+        source = paper.named(settings.get("dataset"))
+        implied = source and source.modalities[0]
+        ways.append(
+            context._replace(
+                modality=options.modality or settings.get("modality") or implied,
+                organ=source and source.organ,
+                tile_microns=settings.get("tile_microns", context.tile_microns),
+            )
+        )
+    return list(dict.fromkeys(ways)) or [context]
+
+
+def _read(inputs, how, num_workers: int) -> list:
+    """The outcomes of test files, without their records."""
+    from data_pipelines import pool, workers
+
+    total, outcomes = sum(len(entry.paths) for entry in inputs), []
+    with progress.counted("leakage", total=total, unit="files") as done:
+        for group in workers.read_all(
+            inputs, how, num_workers=num_workers, limits=pool.Limits()
+        ):
+            outcomes += [
+                each._replace(
+                    pieces=[piece._replace(record=b"") for piece in each.pieces]
+                )
+                for each in group
+            ]
+            done(len(outcomes))
+    return outcomes
+
+
 def _look(num_workers, paths):
     from data_pipelines import pool, workers
 
@@ -95,11 +125,13 @@ def _look(num_workers, paths):
 
 
 def _tell(options, outcomes, leaks, pairs, names) -> None:
-    unread = sum(not outcome.pieces for outcome in outcomes)
+    read = {outcome.file for outcome in outcomes if outcome.pieces}
+    total = len({outcome.file for outcome in outcomes})
+    unread = total - len(read)
     files = sorted({leak.file for leak in leaks})
     if options.json:
         answer = {
-            "files": len(outcomes),
+            "files": total,
             "unread": unread,
             "leaked": len(files),
             "leaks": [
@@ -110,7 +142,7 @@ def _tell(options, outcomes, leaks, pairs, names) -> None:
         }
         print(json.dumps(answer))
         return
-    print(f"{len(files)} of {len(outcomes)} test files are among the pre-training data")
+    print(f"{len(files)} of {total} test files are among the pre-training data")
     for kind, count in collections.Counter(leak.kind for leak in leaks).most_common():
         print(f"  {count:6d}  by {kind}")
     by_file = collections.defaultdict(list)

@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import shlex
+import sys
 
 from lvmmed_jax import progress
 from lvmmed_jax.train import interruption
@@ -50,9 +51,10 @@ def main(argv: list[str]) -> int:
     # after the options, so that --help does not wait for NumPy and Pillow
     from data_pipelines import manifest, salt, shards, slices, sources
 
+    _warn_of_near_name(options.dataset)
     already, lines = 0, _lines(options)
     if options.add:
-        already = sum(part["files"] for part in manifest.read(options.out)["parts"])
+        already = manifest.num_files(manifest.read(options.out))
     inputs = sources.expand_all(
         options.sources,
         dataset=options.dataset,
@@ -93,6 +95,20 @@ def main(argv: list[str]) -> int:
         made = _write(job, options)
     _tell(made, options, already_prepared=done_before)
     return 0
+
+
+def _warn_of_near_name(dataset: str | None) -> None:
+    from data_pipelines.catalogue import paper
+
+    near = None
+    if dataset and paper.named(dataset) is None:
+        near = paper.near(dataset)
+    if near:
+        print(
+            f"note: --dataset {dataset} is not in the catalogue: all files are read; "
+            f"{near} is, and would read only what may be trained on",
+            file=sys.stderr,
+        )
 
 
 def _look_at(options, paths):
