@@ -13,7 +13,7 @@ import weight_files
 import work_folders
 
 from lvmmed_jax import command_line, encoders
-from lvmmed_jax.release import card, onnx_file, training
+from lvmmed_jax.release import card, training
 from lvmmed_jax.weights import exported, licences
 
 COUNTS = {"brains": {"MR": 430}, "chests|x": {"CT": 470}}
@@ -204,27 +204,3 @@ def test_export_imports_no_orbax(thin):
         "sys.exit(code or any(m.split('.')[0] == 'orbax' for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_onnx_gives_the_same_and_takes_any_batch(thin, capsys):
-    pytest.importorskip("jax2onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    out = thin.parent / "a.onnx"
-    assert _export(thin, out, "--json") == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["max_relative_error"] < 1e-5
-    assert result["shapes"]["images"] == ["B", 32, 32, 3]
-    session = onnxruntime.InferenceSession(out)
-    images = np.random.default_rng(0).random((5, 32, 32, 3), np.float32)
-    maps, pooled = session.run(None, {"images": images})
-    assert maps.shape == (5, 2, 2, 16) and pooled.shape == (5, 16)
-    assert card.path_of(out).is_file()
-
-
-def test_onnx_that_computes_else_is_not_kept(thin, monkeypatch, capsys):
-    pytest.importorskip("jax2onnx")
-    pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(onnx_file, "LIMIT", 0)
-    assert _export(thin, thin.parent / "a.onnx") == 1
-    assert "a.onnx is not kept: in onnxruntime its outputs" in capsys.readouterr().err
-    assert not list(thin.parent.glob("a.onnx*"))
