@@ -1,6 +1,6 @@
 """ONNX files; run in the environment of requirements-export.txt, which has no orbax v1.
 
-There: `pip install pytest beartype`, `python -m pytest -p no:cacheprovider THIS_FILE`.
+There: `pip install pytest pytest-xdist beartype`, `python -m pytest THIS_FILE`.
 """
 
 import json
