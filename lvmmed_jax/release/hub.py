@@ -56,9 +56,10 @@ def write(
     )
     lines = list(_OWN_LINES)
     if names.get(layout):
-        theirs = peers.timm_lines()
         if layout == "torchvision":
             theirs = peers.torchvision_lines(peer.torchvision, table_size)
+        else:
+            theirs = peers.timm_lines(peer.timm)
         lines = [*theirs, "", "# or, in JAX", *lines]
     text = card.make(
         about,

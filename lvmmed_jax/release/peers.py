@@ -86,8 +86,17 @@ def pretrained_config(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def timm_lines() -> list[str]:
+def timm_lines(name: str) -> list[str]:
     """Python that loads a folder with such a config.json."""
+    if name.startswith("convnext"):  # has a norm after pooling, which ours has not
+        return [
+            "import timm",
+            "",
+            f'model = timm.create_model("{name}", num_classes=0)',
+            'timm.models.load_checkpoint(model, "FOLDER/model.safetensors", '
+            "strict=False)",
+            "# model.forward_features gives our feature maps",
+        ]
     return [
         "import timm",
         "",

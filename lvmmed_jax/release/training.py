@@ -82,8 +82,8 @@ def read_leakage(path: pathlib.Path) -> dict[str, Any]:
 def _images(metrics: tuple[dict[str, Any], ...], step: int) -> int | None:
     """Images seen up to a step; steps are alike, and not each of them is logged."""
     for line in reversed(metrics):
-        if line["step"] and isinstance(line.get("images"), int):
-            return line["images"] * step // line["step"]
+        if line["step"] and isinstance(line.get("images"), int | float):
+            return round(line["images"] * step / line["step"])
     return None
 
 
