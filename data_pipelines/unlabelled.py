@@ -1,5 +1,6 @@
 """Images without labels, in order: of files in any format, or of shards."""
 
+import concurrent.futures
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -124,17 +125,25 @@ def of_shards(shards: pathlib.Path) -> Images:
     }
     source = mixture.read_records(shards, found)
 
+    threads = concurrent.futures.ThreadPoolExecutor(pool.usable_cores())
+
+    def decode(place: int) -> tuple[records.Record, np.ndarray] | None:
+        try:
+            record = records.decode(source[place])
+            return record, records.image(record)
+        except Exception:  # whatever a decoder raises: the record is at fault
+            return None
+
     def read(blocks: Sequence[int]) -> Iterator[Unit]:
         for block in blocks:
             first = block * _BLOCK
             unit = Unit([], [], [], {})
-            for place in range(first, min(first + _BLOCK, len(numbers))):
-                try:
-                    record = records.decode(source[place])
-                    pixels = records.image(record)
-                except Exception:  # whatever a decoder raises: the record is at fault
+            places = range(first, min(first + _BLOCK, len(numbers)))
+            for place, decoded in zip(places, threads.map(decode, places), strict=True):
+                if decoded is None:
                     unit.skipped.append((f"record {place}", "damaged"))
                     continue
+                record, pixels = decoded
                 unit.rows.append(_row(names[numbers[place]], place, record))
                 unit.images.append(pixels)
             yield unit

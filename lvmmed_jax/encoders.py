@@ -233,7 +233,7 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
     mean, std = config.data.mean, config.data.std
 
     def apply(variables, images, stages=()):
-        images = views.normalise(images, mean, std)
+        images = views.normalise(jnp.asarray(images), mean, std)
         return network.apply(variables, images, train=False, stages=stages)
 
     def batch_statistics(variables, images):

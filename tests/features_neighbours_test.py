@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import unlabelled
-from lvmmed_jax.features import neighbours, page, stored
+from lvmmed_jax.features import layers, neighbours, page, stored
 
 COUNT = 37
 
@@ -72,6 +72,11 @@ def test_maps_count_by_their_means():
     means = maps.mean(axis=(1, 2))[[2, 30]]
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     np.testing.assert_allclose(neighbours.some(found, [2, 30]), means, rtol=1e-5)
+
+
+def test_the_last_layer_is_that_of_the_highest_number():
+    assert layers.deepest(["layer_10", "layer_2"]) == "layer_10"
+    assert layers.deepest(["features"]) == "features"
 
 
 @pytest.mark.parametrize("count", [1, 4, 12, 100])

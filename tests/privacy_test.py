@@ -3,6 +3,7 @@
 import re
 import zlib
 
+import jax.numpy as jnp
 import nibabel
 import numpy as np
 import PIL.Image
@@ -13,7 +14,7 @@ import tiny_runs
 from array_record.python import array_record_module
 
 from data_pipelines import index, manifest, packaged, records
-from lvmmed_jax import command_line
+from lvmmed_jax import command_line, encoders
 from lvmmed_jax.train import checkpoint
 
 SECRET = "Xq7mustermann"
@@ -173,6 +174,31 @@ def test_shards_manifest_logs_and_errors(folder, tmp_path, capfd, num_workers):
     _search(_run(capfd, ["leakage", folder, "--against", out, *workers], 1), "leakage")
     _search(_run(capfd, ["inspect", out]), "inspect")
     _search((out / "inspect.html").read_bytes(), "inspect's page")
+
+
+def test_features_and_their_page(folder, tmp_path, capfd, monkeypatch):
+    def maps(gain, images, stages=()):
+        return gain * images.reshape(-1, 4, 8, 4, 8, 3).mean(axis=(2, 4))
+
+    def pool(gain, images):
+        return maps(gain, images).mean(axis=(1, 2))
+
+    encoder = encoders.Encoder(maps, jnp.float32(1), 32, 8, pool, None)
+    monkeypatch.setattr(encoders, "load", lambda model: encoder)
+    out = tmp_path / "features.npz"
+    words = ["embed", "model", folder, "--out", out, "--workers", 0, "--neighbours"]
+    _search(_run(capfd, [*words, "--map", "--overlays"]), "embed")
+    _search(_run(capfd, [*words, "--json"]), "embedded before")
+    with np.load(out) as arrays:
+        assert len(arrays["features"]) >= 24 + NUM_DICOM // 2
+        for name in arrays:
+            _search(str(arrays[name].tolist()), name)
+    _search(out.with_suffix(".html").read_bytes(), "page")
+    with monkeypatch.context() as patch:
+        patch.setattr("lvmmed_jax.features.stored.write", _interrupt)
+        again = [*words[:4], tmp_path / "other.npz", *words[5:7]]
+        _search(_run(capfd, again, 130), "interrupted")
+    _search((tmp_path / "other.npz.unfinished").read_bytes(), "journal")
 
 
 def test_an_unfinished_journal(folder, tmp_path, capfd, monkeypatch):

@@ -162,12 +162,10 @@ def _calibrated(start: Any, examples: Any) -> Any:
 def table(result: dict[str, Any]) -> str:
     """The results as text: one line a task, with 95 % intervals."""
     lines, several = [], len({row["data"] for row in result["results"]}) > 1
-    for row in result["results"]:
-        words = [row["data"]] if several else []
-        words += filter(None, (row["task"], row["target"], row["class"]))
-        if "labels" in row:
-            words.append(row["labels"])
-        line = f"{' '.join(words):<40} {row['metric']:<8}"
+    names = [_name(row, several) for row in result["results"]]
+    width = max(40, *map(len, names))
+    for measured, row in zip(names, result["results"], strict=True):
+        line = f"{measured:<{width}} {row['metric']:<8}"
         for name in ("random", "pretrained", "difference"):
             if name in row:
                 line += "  {}: {value:.3f} [{low:.3f}, {high:.3f}]".format(
@@ -178,6 +176,15 @@ def table(result: dict[str, Any]) -> str:
     for one in result["skipped"]:
         lines.append(f"skipped {one['data']}: {one['reason']}")
     return "\n".join(lines)
+
+
+def _name(row: dict[str, Any], several: bool) -> str:
+    """What a row measured."""
+    words = [row["data"]] if several else []
+    words += filter(None, (row["task"], row["target"], row["class"]))
+    if "labels" in row:
+        words.append(row["labels"])
+    return " ".join(words)
 
 
 def _leakage_words(found: dict[str, Any] | None) -> str:

@@ -1,6 +1,9 @@
 """Embeds images batch by batch; what is done goes to a journal, and a run goes on."""
 
+import concurrent.futures
 import contextlib
+import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from data_pipelines import journal, manifest, unlabelled
+from data_pipelines import journal, manifest, pool, unlabelled
 from lvmmed_jax import encoders
 from lvmmed_jax.features import layers, stored
 
@@ -125,17 +128,17 @@ def _check(job, found, what: str, advice: str, **more) -> None:
 
 def _embed(job: Job, log: journal.Journal, progress) -> None:
     """Reads and computes side by side: a batch is stored when the next has begun."""
-    begin = (0, 0)
+    begin, waiting = (0, 0), None
     for entry in _entries(log):
         begin = tuple(entry["at"])
-    waiting = None
-    progress(sum(job.images.sizes[: begin[0]]))
+    done = list(itertools.accumulate(job.images.sizes, initial=0))
+    progress(done[begin[0]])
     with contextlib.closing(_batches(job, begin)) as batches:
         for batch in batches:
             arrays = _apply(job, batch.pixels)
             if waiting is not None:
                 _store(job, log, *waiting)
-            progress(sum(job.images.sizes[: batch.at[0]]))
+            progress(done[batch.at[0]])
             waiting = batch, arrays
     if waiting is not None:
         _store(job, log, *waiting)
@@ -172,14 +175,20 @@ def _batches(job: Job, begin: tuple[int, int]) -> Iterator[_Batch]:
     """Batches from a place in the collection on; the last may hold no image."""
     unit, already = begin
     num_units = len(job.images.sizes)
-    rows, pixels, skipped, dropped = [], [], [], {}
+    rows, images, skipped, dropped = [], [], [], {}
+    resize = functools.partial(encoders.resize, size=job.size)
 
     def made(at) -> _Batch:
-        stack = np.stack(pixels) if pixels else np.zeros((0, 1, 1, 3), np.uint8)
-        return _Batch(at, rows, stack, skipped, dropped)
+        pixels = np.zeros((0, job.size, job.size, 3), np.uint8)
+        if images:
+            pixels = np.stack(list(threads.map(resize, images)))
+        return _Batch(at, rows, pixels, skipped, dropped)
 
     numbers = range(unit, num_units)
-    with contextlib.closing(job.images.read(numbers)) as units:
+    with (
+        contextlib.closing(job.images.read(numbers)) as units,
+        concurrent.futures.ThreadPoolExecutor(pool.usable_cores()) as threads,
+    ):
         for number, found in zip(numbers, units, strict=True):
             if not already:  # else an earlier run has noted them
                 skipped += found.skipped
@@ -187,14 +196,14 @@ def _batches(job: Job, begin: tuple[int, int]) -> Iterator[_Batch]:
                     dropped[reason] = dropped.get(reason, 0) + count
             for place in range(already, len(found.rows)):
                 rows.append(found.rows[place])
-                pixels.append(encoders.resize(found.images[place], job.size))
+                images.append(found.images[place])
                 if len(rows) == job.batch:
                     whole = place + 1 == len(found.rows)
                     yield made((number + 1, 0) if whole else (number, place + 1))
-                    rows, pixels, skipped, dropped = [], [], [], {}
+                    rows, images, skipped, dropped = [], [], [], {}
             already = 0
-    if rows or skipped or dropped:
-        yield made((num_units, 0))
+        if rows or skipped or dropped:
+            yield made((num_units, 0))
 
 
 def _entries(log: journal.Journal) -> Iterator[dict[str, Any]]:

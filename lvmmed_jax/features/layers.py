@@ -1,6 +1,6 @@
 """An encoder as a function of a batch: pooled features or maps, of some layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,11 @@ Apply = Callable[[np.ndarray], dict[str, jax.Array]]
 def names(layers: Sequence[int]) -> list[str]:
     """Names of the arrays, a layer each."""
     return [f"layer_{layer}" for layer in layers] or [LAST]
+
+
+def deepest(arrays: Iterable[str]) -> str:
+    """The name of the last layer's array among these."""
+    return max(arrays, key=lambda name: (len(name), name))  # layer_10 after layer_9
 
 
 def make(encoder: encoders.Encoder, layers: Sequence[int], *, dense: bool) -> Apply:

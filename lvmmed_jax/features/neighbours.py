@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvmmed_jax.features import stored
+from lvmmed_jax.features import layers, stored
 
 
 class Neighbours(NamedTuple):
@@ -23,11 +23,11 @@ class Neighbours(NamedTuple):
 
 
 def pooled(found: stored.Features) -> Iterator[np.ndarray]:
-    """Directions [b, D] of a few rows at a time, of the last array; maps are averaged.
+    """Directions [b, D] of a few rows at a time, of the last layer; maps are averaged.
 
     A direction is of length 1, or 0 where a feature is 0.
     """
-    for block in found.blocks(list(found.shapes)[-1]):
+    for block in found.blocks(layers.deepest(found.shapes)):
         features = block.reshape(len(block), -1, block.shape[-1]).mean(axis=1)
         length = np.linalg.norm(features, axis=1, keepdims=True)
         yield features / np.maximum(length, 1e-12)

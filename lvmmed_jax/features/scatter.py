@@ -60,7 +60,7 @@ _SCRIPT = """
         .matrixTransform(svg.getScreenCTM().inverse());
       let best = null, least = 30 * 30;
       for (const one of marks) {
-        if (one.mark.parentNode.style.display === 'none') continue;
+        if (one.mark.style.display === 'none') continue;
         const far = (one.x - at.x) ** 2 + (one.y - at.y) ** 2;
         if (far < least) { least = far; best = one; }
       }
@@ -80,8 +80,8 @@ _SCRIPT = """
   for (const button of document.querySelectorAll('.marks button'))
     button.addEventListener('click', () => {
       const on = button.getAttribute('aria-pressed') === 'false';
-      for (const group of document.querySelectorAll('.map .' + button.dataset.kind))
-        group.style.display = on ? '' : 'none';
+      for (const each of document.querySelectorAll('.map .' + button.dataset.kind))
+        each.style.display = on ? '' : 'none';
       for (const other of document.querySelectorAll('.marks button'))
         if (other.dataset.kind === button.dataset.kind)
           other.setAttribute('aria-pressed', on);
@@ -173,17 +173,17 @@ def _key(marked: Marked) -> str:
 
 
 def _points(name: str, placed: np.ndarray, marked: Marked) -> str:
-    groups = []
-    for index in range(len(marked.classes)):
-        colour, shape = _look(index, marked)
-        marks = "".join(
-            f'<path d="{shape}" data-i="{row}" data-x="{x:.1f}" data-y="{y:.1f}" '
+    """In a mixed order, so that no class hides another."""
+    marks = []
+    for row in np.random.default_rng(0).permutation(len(placed)).tolist():
+        kind, (x, y) = int(marked.of[row]), placed[row]
+        colour, shape = _look(kind, marked)
+        marks.append(
+            f'<path class="k{kind} {colour}" d="{shape}" data-i="{row}" '
+            f'data-x="{x:.1f}" data-y="{y:.1f}" '
             f'transform="translate({x:.1f} {y:.1f}) scale({_RADIUS})"/>'
-            for row in np.flatnonzero(marked.of == index).tolist()
-            for x, y in [placed[row]]
         )
-        groups.append(f'<g class="k{index} {colour}">{marks}</g>')
-    return _svg(f"{name}, points", "points", "".join(groups))
+    return _svg(f"{name}, points", "points", "".join(marks))
 
 
 def _images(name: str, placed: np.ndarray, marked: Marked) -> str:

@@ -50,7 +50,7 @@ def nearest(
     for one in near:
         cells = [_cell(found, one.query, images, "query")]
         for row, distance in zip(one.rows, one.distances, strict=True):
-            cells.append(_cell(found, row, images, f"{distance:.3f}"))
+            cells.append(_cell(found, row, images, f"{distance:.2g}"))
         lines.append(f'<div class="near asked">{"".join(cells)}</div>')
     columns = f'<div style="--columns: {count + 1}">{"".join(lines)}</div>'
     return markup.section("Nearest images", note, columns)
