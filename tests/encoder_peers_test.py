@@ -7,6 +7,7 @@ import functools
 
 import encoder_weights
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ pytest.importorskip("lvmmed_jax.weights")
 
 import peers  # noqa: E402
 
-from lvmmed_jax.models import position, vit  # noqa: E402
+from lvmmed_jax.models import encoder_table, position, vit  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -102,42 +103,56 @@ def test_published_sizes_compute_what_their_peers_do(name, shape):
 
 @pytest.mark.lengthy
 @pytest.mark.parametrize(
-    ("name", "side"),
+    ("name", "batch", "side"),
     [
-        ("transformers resnet18", 64),
-        ("timm dinov2_s14", 56),
-        ("timm convnext_t", 64),
-        pytest.param("torchvision resnet50", 64, marks=pytest.mark.slow),
-        pytest.param("timm vit_b16", 224, marks=pytest.mark.slow),
+        ("transformers resnet18", 2, 64),
+        ("timm dinov2_s14", 2, 56),
+        ("timm convnext_t", 2, 64),
+        pytest.param("torchvision resnet50", 4, 128, marks=pytest.mark.slow),
+        pytest.param("timm vit_b16", 2, 224, marks=pytest.mark.slow),
     ],
 )
-def test_gradients_are_those_of_the_peers(name, side):
-    """Of a weighted sum of the last map; BatchNorm normalises by the batch."""
+def test_gradients_are_those_of_the_peers(name, batch, side):
+    """Of a weighted sum of the last map; BatchNorm normalises by the batch.
+
+    In float64: in float32 ReLUs near zero fall on either side, and a ResNet-50's
+    gradients are 2 percent off in PyTorch as they are here.
+    """
     peer = {**peers.SMALL, **peers.PUBLISHED}[name]
     variables = encoder_weights.random_variables(peer.encoder, peer.width, peer.size)
-    images = encoder_weights.random_images(2, side, side)
-    network = encoder_weights.make(peer.encoder, peer.width)
-    last = max(peer.stages)
-    weights = []
-
-    def total(params, images):
-        x, _ = network.apply(
-            {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
+    images = encoder_weights.random_images(batch, side, side)
+    with jax.enable_x64(True):
+        double = functools.partial(jax.tree.map, lambda x: jnp.asarray(x, jnp.float64))
+        network = encoder_table.find(peer.encoder).make(
+            peer.encoder, peer.width, jnp.float64, False
         )
-        weights.append(encoder_weights.random_images(*x.shape))
-        return (x * weights[0]).sum()
+        shape = jax.eval_shape(
+            functools.partial(network.apply, train=False), variables, images
+        ).shape
+        weights = encoder_weights.random_images(*shape)
 
-    gradient_fn = jax.jit(jax.grad(total, argnums=(0, 1)))
-    gradients, of_images = gradient_fn(variables["params"], images)
+        def total(params, images):
+            x, _ = network.apply(
+                {**double(variables), "params": params},
+                images,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return (x * weights).sum()
+
+        gradients, of_images = jax.jit(jax.grad(total, argnums=(0, 1)))(
+            double(variables["params"]), double(images)
+        )
     model, rename = _make(peer, variables)
-    pixels = torch.tensor(images, requires_grad=True)
-    found = peers.maps(peer, model.train(), pixels, weights[0].shape[1:3])[last]
-    (found * torch.tensor(weights[0])).sum().backward()
-    assert _error(of_images, pixels.grad) < 1e-3
+    pixels = torch.tensor(images, dtype=torch.float64, requires_grad=True)
+    model = model.double().train()
+    found = peers.maps(peer, model, pixels, shape[1:3])[max(peer.stages)]
+    (found * torch.tensor(weights)).sum().backward()
+    assert _error(of_images, pixels.grad) < 1e-5
     theirs = dict(model.named_parameters())
     for key, ours in rename({"params": gradients}).items():
         if key in theirs:
-            assert _error(ours, theirs[key].grad) < 1e-3, key
+            assert _error(ours, theirs[key].grad) < 1e-5, key
 
 
 @pytest.mark.lengthy

@@ -43,9 +43,12 @@ class Attention(nn.Module):
         )
         if self.relative:
             logits = logits + self._relative_logits(query, grid)
-        weights = nn.softmax(logits).astype(self.dtype)
-        mixed = jnp.einsum("bhqk,bhkc->bqhc", weights, value)
-        mixed = mixed.reshape(batch, length, width)
+        # divided by their sum after the product: c channels instead of L keys
+        largest = jax.lax.stop_gradient(logits.max(-1, keepdims=True))
+        weights = jnp.exp(logits - largest)
+        mixed = jnp.einsum("bhqk,bhkc->bhqc", weights.astype(self.dtype), value)
+        mixed = mixed / weights.sum(-1, keepdims=True).astype(self.dtype)
+        mixed = mixed.swapaxes(1, 2).reshape(batch, length, width)
         return nn.Dense(width, name="projection", **dense)(mixed)
 
     def _relative_logits(self, query: jax.Array, grid: tuple[int, int]) -> jax.Array:

@@ -72,7 +72,7 @@ def _native_gradients(x, kernel, cotangent):
 
 def _on_cpu(x, kernel):
     size, (_, rows, columns, _) = kernel.shape[0], x.shape
-    padded, kernel = _padded(x, size), kernel.astype(jnp.float32)
+    padded, kernel = _padded(x, size), kernel.astype(_sum_type(x))
 
     def add_row(i, total):
         lines = lax.dynamic_slice_in_dim(padded, i, rows, axis=1)
@@ -81,7 +81,7 @@ def _on_cpu(x, kernel):
         shifted = (lines[:, :, j : j + columns] * weights[j] for j in range(size))
         return functools.reduce(jnp.add, shifted, total)
 
-    total = lax.fori_loop(0, size, add_row, jnp.zeros_like(x, jnp.float32))
+    total = lax.fori_loop(0, size, add_row, jnp.zeros_like(padded, shape=x.shape))
     return total.astype(x.dtype)
 
 
@@ -97,11 +97,16 @@ def _gradients_on_cpu(x, kernel, cotangent):
         shifted = [lines[:, j : j + columns] * along for j in range(size)]
         return total + jnp.stack(shifted, 1)  # k k S C
 
-    total = jnp.zeros_like(x, jnp.float32, (size, size, columns, channels))
+    total = jnp.zeros_like(padded, shape=(size, size, columns, channels))
     total = lax.fori_loop(0, batch * rows, add_line, total)
     return gradient, total.sum(2)[:, :, None].astype(kernel.dtype)
 
 
 def _padded(x, size):
     pad = (size // 2, size // 2)
-    return jnp.pad(x.astype(jnp.float32), ((0, 0), pad, pad, (0, 0)))
+    return jnp.pad(x.astype(_sum_type(x)), ((0, 0), pad, pad, (0, 0)))
+
+
+def _sum_type(x):
+    """What bfloat16 is added up in."""
+    return jnp.promote_types(x.dtype, jnp.float32)
