@@ -51,20 +51,20 @@ class Context(NamedTuple):
       identity: stands for the patient, study or volume where no header names one; in
         clear, see `Slice`. Where it is empty, the file's content does.
       modality: one of MODALITIES, or None.
-      organ: one of ORGANS, or None; chooses the window of CT.
-      held_back: whether the parts of a file that are there to test on are read too.
       planes: the planes that volumes are cut along, see `volumes.PLANES`.
       tile_microns: side of the tiles that whole slides are cut into, in micrometres.
       size: longest side of a stored image in pixels: no more detail is needed.
+      organ: one of ORGANS, or None; chooses the window of CT.
+      held_back: whether the parts of a file that are there to test on are read too.
     """
 
     identity: str = ""
     modality: str | None = None
-    organ: str | None = None
-    held_back: bool = False
     planes: tuple[str, ...] = ("axial",)
     tile_microns: float = 128.0
     size: int = 256
+    organ: str | None = None
+    held_back: bool = False
 
 
 class Slice(NamedTuple):

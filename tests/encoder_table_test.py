@@ -14,6 +14,8 @@ from lvmmed_jax.methods import simclr
 from lvmmed_jax.models import encoder_table, vit
 from lvmmed_jax.train import sharding, state, step
 
+pytestmark = pytest.mark.lengthy
+
 HEAD = 1000  # classes
 # torchvision's counts, less the classifier; vit_s16: timm's
 PARAMETERS = {
@@ -155,7 +157,7 @@ def test_bfloat16_keeps_parameters_and_maps_in_float32(name):
     assert 0 < np.abs(whole - found).mean() < 0.1 * np.abs(whole).mean()
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lvmmed_b16", "convnext_t"])
 def test_remat_changes_neither_names_nor_gradients(name):
     images = encoder_weights.random_images(1, 64, 64)

@@ -11,6 +11,8 @@ import tiny_runs
 from lvmmed_jax import command_line, config, config_files, encoders, initial, planning
 from lvmmed_jax.weights import exported
 
+pytestmark = pytest.mark.lengthy
+
 NOTICE = {"name": "terms", "notice": "for study only"}
 VIT = {"model.encoder": "sam_b16", "model.width": 1, "matching.num_cells": 2}
 
@@ -78,7 +80,7 @@ def test_run_begins_with_these_weights_and_a_head_of_its_own(write):
     assert start.about["licence"] == NOTICE and start.about["tables"] == {}
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 def test_position_tables_keep_their_size(write):
     path = write(VIT, size=64)
     plan, start, first = _start(VIT, path)

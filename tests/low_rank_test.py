@@ -66,7 +66,7 @@ def test_encoder_without_attention_is_refused():
         planning.make(found)
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 def test_random_start_with_additions_is_that_without(settings):
     plain = config.override(settings, {"model.lora_rank": 0})
     first, second = encoders.random(settings), encoders.random(plain)

@@ -10,6 +10,8 @@ from lvmmed_jax import config, planning
 from lvmmed_jax.models import encoder_table
 from lvmmed_jax.train import sharding
 
+pytestmark = pytest.mark.lengthy
+
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
@@ -91,7 +93,9 @@ def test_first_layers_move_less(step_of):
 
 
 @pytest.mark.lengthy
-@pytest.mark.parametrize("optimizer", ["adamw", "lars"])
+@pytest.mark.parametrize(
+    "optimizer", ["adamw", pytest.param("lars", marks=pytest.mark.slow)]
+)
 def test_frozen_stages_stay_bit_for_bit(step_of, optimizer):
     before, after, now = step_of(
         {
@@ -133,6 +137,7 @@ def test_frozen_stages_do_not_look_at_the_batch():
 
 
 @pytest.mark.lengthy
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["vit_s16", "convnext_t"])
 def test_gradient_of_frozen_stages_is_nothing(encoder):
     row = encoder_table.find(encoder)
