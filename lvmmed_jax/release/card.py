@@ -107,7 +107,7 @@ def _input(given: Mapping[str, Any]) -> str:
 def _origin(source: Mapping[str, Any]) -> str:
     rows = []
     while source:
-        rows.append((source["file"], source.get("layout", ""), source["sha256"]))
+        rows.append([source.get(name, "") for name in ("file", "layout", "sha256")])
         source = source.get("origin")
     return _table(("made of", "layout", "SHA-256"), rows)
 
