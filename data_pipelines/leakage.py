@@ -3,7 +3,7 @@
 import collections
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,11 +43,13 @@ class Known(NamedTuple):
 
     Attributes:
       options: with which images must be read to be compared.
-      rows: the index of the shards.
+      rows: the index of the shards; None where there are none.
+      parts: of their manifest.
     """
 
     options: reading.Options
-    rows: index.Index
+    rows: index.Index | None
+    parts: list[dict[str, Any]]
 
 
 def read_shards(shards: pathlib.Path, salt_file: pathlib.Path | None) -> Known:
@@ -73,7 +75,7 @@ def read_shards(shards: pathlib.Path, salt_file: pathlib.Path | None) -> Known:
             "shards with --salt-file"
         )
     options = reading.Options(made["size"], salt_key)
-    return Known(options, manifest.read_index(shards, made))
+    return Known(options, manifest.read_index(shards, made), made["parts"])
 
 
 def of_images(

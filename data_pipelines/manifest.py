@@ -139,6 +139,15 @@ def read(shards: pathlib.Path) -> dict[str, Any]:
     return found
 
 
+def none_read(skipped: Sequence[dict[str, str]]) -> str:
+    """What is told where every file was skipped."""
+    first = skipped[0]
+    return (
+        f"none of {len(skipped)} files could be read; "
+        f"the first, {first['file']}: {first['reason']}"
+    )
+
+
 def num_files(found: dict[str, Any]) -> int:
     """Input files of all parts."""
     return sum(part["files"] for part in found["parts"])

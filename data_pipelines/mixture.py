@@ -155,10 +155,11 @@ def _batches(
 
 def _told(shards: pathlib.Path, found: dict[str, Any]) -> Callable[[int], None]:
     """Says which record of which shard is damaged."""
-    files = list(found["sha256"])
-    starts = np.cumsum([0, *(_num_records(shards / file) for file in files)])
 
     def say(number: int) -> None:
+        # only now: the shards of a large set are many to open
+        files = list(found["sha256"])
+        starts = np.cumsum([0, *(_num_records(shards / file) for file in files)])
         place = int(np.searchsorted(starts, number, side="right")) - 1
         print(
             f"{shards / files[place]}: record {number - starts[place]} is damaged; the "

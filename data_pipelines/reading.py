@@ -83,7 +83,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
     """
     found: list[list[Piece]] = [[] for _ in entry.paths]
     dropped = [collections.Counter() for _ in entry.paths]
-    identity = functools.cache(_identity)
+    content = functools.cache(_content)  # of a large file, hashed once
     with quiet.readers():
         try:
             for item in entry.read(entry.paths):
@@ -97,7 +97,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                     continue
                 path = entry.paths[item.file]
                 if not item.identity:
-                    item = item._replace(identity=identity(path))
+                    item = item._replace(identity=_identity(path, content(path)))
                 named = base_name(path)
                 item = item._replace(identities=(*item.identities, *named))
                 found[item.file].append(piece(item, stored, entry.source, options))
@@ -106,7 +106,7 @@ def read(entry: sources.Input, options: Options) -> list[Outcome]:
                 if len(entry.paths) == 1 or not (pieces or counts):
                     counts[slices.reason_of(error)] += 1
     return [
-        Outcome(public_name(number, path), entry.source, pieces, dict(counts))
+        Outcome(_name(number, content(path)), entry.source, pieces, dict(counts))
         for number, path, pieces, counts in zip(
             entry.numbers, entry.paths, found, dropped, strict=True
         )
@@ -123,26 +123,34 @@ def failed(entry: sources.Input, reason: str) -> list[Outcome]:
 
 def public_name(number: int, path: pathlib.Path) -> str:
     """How logs and manifests call a file: its number and the hash of its content."""
-    return f"#{number:04d} {_content(path)[:12]}"
+    return _name(number, _content(path))
+
+
+def _name(number: int, content: str) -> str:
+    return f"#{number:04d} {content[:12]}"
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The hash of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _content(path: pathlib.Path) -> str:
-    """The hash of a file's content, in hex; dashes where it cannot be read."""
+    """`sha256`; dashes where the file cannot be read."""
     try:
-        if path.is_file():  # to open a pipe may wait for ever
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+        # to open a pipe may wait for ever
+        return sha256(path) if path.is_file() else _NO_CONTENT
     except OSError:
-        pass
-    return _NO_CONTENT
+        return _NO_CONTENT
 
 
-def _identity(path: pathlib.Path) -> str:
+def _identity(path: pathlib.Path, content: str) -> str:
     """Of a file without a patient: the same wherever the data set lies.
 
     A header may be that of several files of pixels, so names count too.
     """
-    return " ".join(["file", _content(path), *path.parts[-2:]])
+    return " ".join(["file", content, *path.parts[-2:]])
 
 
 def base_name(path: pathlib.Path) -> tuple[tuple[str, str], ...]:

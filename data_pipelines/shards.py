@@ -6,7 +6,6 @@ shards: record k to shard k mod n, so that every shard holds a share of every so
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -288,10 +287,10 @@ def _assemble(job, all_outcomes) -> dict[str, Any]:
     order = np.concatenate([order[first::num_shards] for first in range(num_shards)])
     rows_file = manifest.index_path(job.out, job.name)
     with write_errors(job.out):
-        made["sha256"] = {path.name: _sha256(_part(path)) for path in paths}
+        made["sha256"] = {path.name: reading.sha256(_part(path)) for path in paths}
         made["bytes"] = {path.name: _part(path).stat().st_size for path in paths}
         _part(rows_file).write_bytes(index.encode(rows.built(order)))
-        made["index_sha256"] = {job.name: _sha256(_part(rows_file))}
+        made["index_sha256"] = {job.name: reading.sha256(_part(rows_file))}
         made = manifest.join(before, made) if before else made
         last = job.out / manifest.NAME
         _part(last).write_text(json.dumps(made, indent=1) + "\n")
@@ -325,11 +324,6 @@ def _clean(job: Job) -> None:
         job.out.rmdir()
 
 
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _part(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(path.name + _PART)
 
@@ -341,11 +335,7 @@ class _NothingError(ValueError):
 def _nothing(skipped) -> str:
     if all(copies.is_copy(entry["reason"]) for entry in skipped):
         return f"nothing new: all images of {len(skipped)} files are there already"
-    first = skipped[0]
-    return (
-        f"none of {len(skipped)} files could be read; "
-        f"the first, {first['file']}: {first['reason']}"
-    )
+    return manifest.none_read(skipped)
 
 
 @contextlib.contextmanager

@@ -115,6 +115,15 @@ def expand(
     return _of_folder(root, entry, dataset or "local", context, first, look, lines)
 
 
+def of_dataset(context: slices.Context, dataset: str | None) -> slices.Context:
+    """A context with what the catalogue says of a data set, where it is in there."""
+    entry = paper.named(dataset)
+    if entry is None:
+        return context
+    modality = context.modality or entry.modalities[0]
+    return context._replace(modality=modality, organ=entry.organ)
+
+
 def state(inputs: Sequence[Input], salt_key: bytes) -> str:
     """A keyed hash of the files' places, sizes and times: whether any has changed."""
     told = []
@@ -138,9 +147,7 @@ def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]
     if entry is not None:
         chosen = paper.select(entry, root, paths, lines=lines)
         choices = dict(zip(paths, chosen, strict=True))
-        context = context._replace(
-            modality=context.modality or entry.modalities[0], organ=entry.organ
-        )
+        context = of_dataset(context, entry.name)
         dataset = entry.name
     numbers = {path: number for number, path in enumerate(paths, start=first)}
     inputs = []

@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 
-from lvmmed_jax import progress
+from lvmmed_jax import looking, progress
 from lvmmed_jax.train import interruption
 
 _EXAMPLE = """\
@@ -98,7 +98,6 @@ def _images(options, size: int):
         slices,
         sources,
         unlabelled,
-        workers,
     )
 
     folders = [pathlib.Path(name) for name in options.images]
@@ -108,14 +107,8 @@ def _images(options, size: int):
         if options.store_paths:
             raise ValueError(f"{folders[0]}: shards hold no paths to store")
         return unlabelled.of_shards(folders[0])
-    num_workers = pool.usable_cores() if options.workers is None else options.workers
+    num_workers = looking.num_workers(options.workers)
     limits = pool.Limits(seconds=options.seconds_per_file)
-
-    def look(paths):
-        with progress.counted("looking", total=len(paths), unit="files") as done:
-            return workers.look_all(
-                paths, num_workers=num_workers, limits=limits, progress=done
-            )
 
     # detail beyond twice the size hardly counts once an image is resized
     bound = 2 * size
@@ -124,7 +117,7 @@ def _images(options, size: int):
         dataset=None,
         context=slices.Context(modality=options.modality, size=bound),
         first=1,
-        look=look,
+        look=looking.looker(num_workers, limits),
     )
     key = salt.load(options.salt_file or salt.default_path())
     return unlabelled.of_files(

@@ -2,12 +2,11 @@
 
 import argparse
 import collections
-import functools
 import json
 import pathlib
 import secrets
 
-from lvmmed_jax import progress
+from lvmmed_jax import looking, progress
 
 _EXAMPLE = """\
 examples:
@@ -36,16 +35,16 @@ def main(argv: list[str]) -> int:
       ValueError: the salt is not that of the shards, or nothing could be read.
     """
     options = _parse(argv)
-    from data_pipelines import leakage, manifest, pool, reading, sources
+    from data_pipelines import leakage, pool, reading, sources
 
     # lists are compared in this process only: any salt will do
-    how, rows = reading.Options(256, secrets.token_bytes(32)), None
-    parts = []
+    known = leakage.Known(reading.Options(256, secrets.token_bytes(32)), None, [])
     if options.against:
-        how, rows = leakage.read_shards(options.against, options.salt_file)
-        parts = manifest.read(options.against)["parts"]
+        known = leakage.read_shards(options.against, options.salt_file)
+    how, rows, parts = known
     lists = leakage.read_lists(options.names) if options.names else {}
-    num_workers = pool.usable_cores() if options.workers is None else options.workers
+    num_workers = looking.num_workers(options.workers)
+    look = looking.looker(num_workers, pool.Limits())
     outcomes = []
     for context in _contexts(options, parts, how.size):
         inputs = sources.expand_all(
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> int:
             dataset=None,
             context=context,
             first=1,
-            look=functools.partial(_look, num_workers),
+            look=look,
         )
         outcomes += _read(inputs, how, num_workers)
     if not any(outcome.pieces for outcome in outcomes):
@@ -73,8 +72,7 @@ def main(argv: list[str]) -> int:
 
 def _contexts(options, parts, size: int) -> list:
     """The ways in which the parts of the shards were read: equal pixels need one."""
-    from data_pipelines import slices
-    from data_pipelines.catalogue import paper
+    from data_pipelines import slices, sources
 
     context = slices.Context(
         modality=options.modality,
@@ -84,15 +82,11 @@ def _contexts(options, parts, size: int) -> list:
     )
     ways = []
     for settings in (part["settings"] for part in parts):
-        source = paper.named(settings.get("dataset"))
-        implied = source and source.modalities[0]
-        ways.append(
-            context._replace(
-                modality=options.modality or settings.get("modality") or implied,
-                organ=source and source.organ,
-                tile_microns=settings.get("tile_microns", context.tile_microns),
-            )
+        way = context._replace(
+            modality=options.modality or settings.get("modality"),
+            tile_microns=settings.get("tile_microns", context.tile_microns),
         )
+        ways.append(sources.of_dataset(way, settings.get("dataset")))
     return list(dict.fromkeys(ways)) or [context]
 
 
@@ -113,15 +107,6 @@ def _read(inputs, how, num_workers: int) -> list:
             ]
             done(len(outcomes))
     return outcomes
-
-
-def _look(num_workers, paths):
-    from data_pipelines import pool, workers
-
-    with progress.counted("looking", total=len(paths), unit="files") as done:
-        return workers.look_all(
-            paths, num_workers=num_workers, limits=pool.Limits(), progress=done
-        )
 
 
 def _tell(options, outcomes, leaks, pairs, names) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import functools
 import hashlib
 import json
 import pathlib
@@ -10,7 +9,7 @@ import re
 import shlex
 import sys
 
-from lvmmed_jax import progress
+from lvmmed_jax import looking, progress
 from lvmmed_jax.train import interruption
 
 _EXAMPLE = """\
@@ -65,7 +64,7 @@ def main(argv: list[str]) -> int:
             size=options.size,
         ),
         first=already + 1,
-        look=functools.partial(_look_at, options),
+        look=looking.looker(looking.num_workers(options.workers), _limits(options)),
         lines=lines,
     )
     settings = {
@@ -111,18 +110,6 @@ def _warn_of_near_name(dataset: str | None) -> None:
         )
 
 
-def _look_at(options, paths):
-    from data_pipelines import workers
-
-    with progress.counted("looking", total=len(paths), unit="files") as done:
-        return workers.look_all(
-            paths,
-            num_workers=_num_workers(options),
-            limits=_limits(options),
-            progress=done,
-        )
-
-
 def _lines(options) -> list[str] | None:
     from data_pipelines import leakage
 
@@ -156,16 +143,10 @@ def _write(job, options):
     with interruption.goes_on(kept), _progress(job.inputs) as done:
         return shards.write(
             job,
-            num_workers=_num_workers(options),
+            num_workers=looking.num_workers(options.workers),
             limits=_limits(options),
             progress=done,
         )
-
-
-def _num_workers(options) -> int:
-    from data_pipelines import pool
-
-    return pool.usable_cores() if options.workers is None else options.workers
 
 
 def _limits(options):
@@ -186,7 +167,10 @@ def _look(inputs, settings, options) -> int:
     outcomes, count = [], 0
     with _progress(inputs) as done:
         for group in workers.read_all(
-            inputs, how, num_workers=_num_workers(options), limits=_limits(options)
+            inputs,
+            how,
+            num_workers=looking.num_workers(options.workers),
+            limits=_limits(options),
         ):
             outcomes += [known.drop(outcome)[0] for outcome in group]
             done(count := count + len(group))

@@ -1,7 +1,6 @@
 """`pretrain`: trains an encoder by graph matching; the same command resumes."""
 
 import argparse
-import hashlib
 import json
 import pathlib
 import sys
@@ -85,6 +84,7 @@ def run(
     from lvmmed_jax import config as configs
     from lvmmed_jax import files, initial, planning, pretraining, report_inputs
     from lvmmed_jax.train import interruption, processes
+    from lvmmed_jax.weights import reading
 
     if cluster is not None:
         processes.start(*cluster)
@@ -96,8 +96,8 @@ def run(
     began = start.about if start else initial.of_run(repeated or workdir)
     identity = {
         "config": settings,
-        "data_sha256": _sha256(data / "manifest.json"),
-        "held_out_sha256": held_out and _sha256(held_out / "manifest.json"),
+        "data_sha256": reading.sha256(data / "manifest.json"),
+        "held_out_sha256": held_out and reading.sha256(held_out / "manifest.json"),
         "init": began,
         "normalisation": {
             "mean": list(config.data.mean),
@@ -274,7 +274,3 @@ def _cluster(arguments: argparse.Namespace) -> tuple | None:
     if any(value is not None for value in given):
         raise ValueError("--coordinator, --num-processes and --process go together")
     return () if arguments.distributed else None
-
-
-def _sha256(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

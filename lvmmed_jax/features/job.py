@@ -245,11 +245,7 @@ def _path(job: Job, row: unlabelled.Row) -> str:
 def _nothing(skipped: Sequence[dict[str, str]]) -> str:
     if not skipped:
         return "there is no image to embed"
-    first = skipped[0]
-    return (
-        f"none of {len(skipped)} files could be read; the first, {first['file']}: "
-        f"{first['reason']}"
-    )
+    return manifest.none_read(skipped)
 
 
 @contextlib.contextmanager
