@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-_NEIGHBOURS = 10
+NEIGHBOURS = 10
 _BOOTSTRAP = 2000
 _NEVER = -1e9  # score of a class not trained; infinity times a weight of 0 is no number
 
@@ -23,7 +23,7 @@ def knn(
     labels: np.ndarray,
     test: np.ndarray,
     *,
-    neighbours: int = _NEIGHBOURS,
+    neighbours: int = NEIGHBOURS,
 ) -> np.ndarray:
     """The vote of the nearest training features, weighted by inverse cosine distance.
 

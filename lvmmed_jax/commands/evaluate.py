@@ -16,7 +16,8 @@ DATA is a folder of class folders (CLASS/*.png), a folder with images/ and label
 (masks of equal names, NIfTI volumes too), a CSV (path,label[,group][,split]), an .npz
 as MedMNIST's, a folder of such .npz, or `packaged:mni`. Where a folder holds such a
 layout in each of train/ and test/ (and val/, see --part), that is the split; else a
-quarter is tested on.
+quarter is tested on: patients, volumes and near copies stand on one side, and pictures
+under two labels are left out.
 """
 _FEW = "1%,5%,10%,25%,1,5,10"  # shares, and images a class
 
@@ -87,14 +88,17 @@ def run(
                 raise
             skipped.append({"data": pathlib.Path(name).name, "reason": str(error)})
             continue
-        print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
+        print(_about(examples), file=sys.stderr)
         models = {"random": _calibrated(start, examples)}
         if pretrained is not None:
             models["pretrained"] = pretrained
         found = evaluation.evaluate(
             models, examples, tasks, seed=seed, budgets=budgets, num_seeds=num_seeds
         )
-        about = {"leakage": _leakage(examples, known)}
+        about = {
+            "leakage": _leakage(examples, known),
+            "under_two_labels": examples.contradicted,
+        }
         rows += [
             {"data": pathlib.Path(name).name, **row, **about} for row in found.results
         ]
@@ -129,6 +133,17 @@ def _data_sets(data: list[str]) -> list[tuple[str, bool]]:
         else:
             found.append((name, False))
     return found
+
+
+def _about(examples: Any) -> str:
+    """What a user should know before the probes run."""
+    line = f"evaluating on {len(examples.images)} images"
+    if examples.contradicted:
+        line += (
+            f"; {examples.contradicted} come under two labels: left out, but of a data "
+            "set with its own split"
+        )
+    return line
 
 
 def _leakage(examples: Any, known: Any) -> dict[str, Any] | None:
@@ -219,7 +234,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--task",
         default="knn,linear_probe",
-        help="knn, linear_probe (classes, and masks where the data has them)",
+        help="knn, linear_probe (classes, labels, and masks where the data has them)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap")
     parser.add_argument(
