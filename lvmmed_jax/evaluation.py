@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, few_labels, probes
+from lvmmed_jax import encoders, few_labels, mask_metrics, probes
 
 TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
@@ -129,7 +129,10 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
     truths = [data.masks[index] for index in np.nonzero(data.is_test)[0]]
     return {
         name: np.array(
-            [probes.dice(*pair, label) for pair in zip(truths, masks, strict=True)]
+            [
+                mask_metrics.dice(*pair, label)
+                for pair in zip(truths, masks, strict=True)
+            ]
         )
         for name, masks in predictions.items()
     }

@@ -115,13 +115,6 @@ def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.argmax(np.stack([np.asarray(plane) for plane in planes]), axis=0)
 
 
-def dice(truth: np.ndarray, prediction: np.ndarray, label: int) -> float:
-    """Dice of one class in one image: 1 where both are empty, 0 where one is."""
-    truth, prediction = truth == label, prediction == label
-    total = truth.sum() + prediction.sum()
-    return 1.0 if total == 0 else float(2 * (truth & prediction).sum() / total)
-
-
 def bootstrap(values: np.ndarray, *, seed: int) -> Interval:
     """The mean of one value a test image, with its 95 % percentile interval."""
     generator = np.random.default_rng(seed)

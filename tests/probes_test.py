@@ -36,13 +36,6 @@ def test_segmentation_reads_class_maps_at_full_resolution():
     assert (found[0] == mask).mean() > 0.9
 
 
-def test_dice_and_its_empty_cases():
-    truth, half = np.array([1, 1, 0, 0]), np.array([1, 0, 0, 0])
-    assert probes.dice(truth, half, 1) == pytest.approx(2 / 3)
-    assert probes.dice(truth, half, 2) == 1.0
-    assert probes.dice(truth, np.zeros(4), 1) == 0.0
-
-
 def test_bootstrap_has_the_width_of_the_normal_approximation():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
     value, low, high = probes.bootstrap(values, seed=0)
