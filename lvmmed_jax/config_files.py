@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lvmmed_jax import config
@@ -15,12 +16,29 @@ def shipped_folder() -> pathlib.Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def load(name: str, overrides: dict[str, Any]) -> config.Config:
+def parse_overrides(rest: Sequence[str], error: Callable[[str], Any]) -> dict[str, str]:
+    """The words `--section.key=value` of a command line as a dict.
+
+    Args:
+      rest: what no option has taken.
+      error: a parser's, which ends the command.
+    """
+    overrides = {}
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name or not equals:
+            error(f"unknown argument {word!r}; overrides are --section.key=value")
+        overrides[name] = value
+    return overrides
+
+
+def load(name: str, overrides: dict[str, Any], kind: type = config.Config) -> Any:
     """Reads a config and applies overrides.
 
     Args:
       name: path of a Python file, or the name of a shipped one, e.g. "quickstart".
       overrides: "section.key" -> value, see `config.override`.
+      kind: what the config must be.
 
     Raises:
       FileNotFoundError: no such file or shipped config; the nearest name is offered.
@@ -44,9 +62,10 @@ def load(name: str, overrides: dict[str, Any]) -> config.Config:
         found = module.get_config(**overrides)
     except TypeError as error:
         raise ValueError(f"{path}: get_config: {error}") from error
-    if not isinstance(found, config.Config):
+    if not isinstance(found, kind):
         raise ValueError(
-            f"{path}: get_config returned a {type(found).__name__}, not a Config"
+            f"{path}: get_config returned a {type(found).__name__}, not a "
+            f"{kind.__name__}: `pretrain` takes a Config, `finetune` a Finetune"
         )
     return found
 

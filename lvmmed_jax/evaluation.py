@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, few_labels, probes, several_labels
+from lvmmed_jax import encoders, few_labels, mask_metrics, probes, several_labels
 
 TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
@@ -15,7 +15,7 @@ _DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
 _DENSE_UNIT = 32  # pixels: a multiple of the stride of most encoders
 _NUM_PICTURED = 6
 _PROBES = {"knn": probes.knn, "linear_probe": probes.linear}
-_OF_SEVERAL = {"knn": several_labels.knn, "linear_probe": several_labels.linear}
+_OF_SEVERAL = {"knn": probes.knn_scores, "linear_probe": probes.linear_scores}
 
 
 class Evaluation(NamedTuple):
@@ -118,7 +118,8 @@ def _areas(task, features, data, seed) -> dict[str, Any]:
     count, names = len(several_labels.measured(truth)), data.class_names
     absent = f" of {len(names)}" if count < len(names) else ""
     row["target"] = f"{count}{absent} labels"
-    found = several_labels.mean_area(truth, scores, seed=seed)
+    keys = np.arange(len(test)) if data.keys is None else np.array(data.keys)
+    found = several_labels.mean_area(truth, scores, keys[test], seed=seed)
     return row | {name: interval._asdict() for name, interval in found.items()}
 
 
@@ -150,7 +151,10 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
     truths = [data.masks[index] for index in np.nonzero(data.is_test)[0]]
     return {
         name: np.array(
-            [probes.dice(*pair, label) for pair in zip(truths, masks, strict=True)]
+            [
+                mask_metrics.dice(*pair, label)
+                for pair in zip(truths, masks, strict=True)
+            ]
         )
         for name, masks in predictions.items()
     }

@@ -11,7 +11,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 # part -> the parts of this project that it may import; the longest prefix counts
 ALLOWED = {
     "data_pipelines": {"data_pipelines"},
-    "configs": {"lvmmed_jax.config", "lvmmed_jax.config_files"},
+    "configs": {
+        "lvmmed_jax.config",
+        "lvmmed_jax.config_files",
+        "lvmmed_jax.finetune_config",
+    },
     "lvmmed_jax.config": set(),
     "lvmmed_jax.matching": {"lvmmed_jax.matching"},
     "lvmmed_jax.models": {"lvmmed_jax.models"},
@@ -19,6 +23,9 @@ ALLOWED = {
     "lvmmed_jax.train": {"lvmmed_jax.progress", "lvmmed_jax.train"},
     "lvmmed_jax.views": {"lvmmed_jax.config"},
     "lvmmed_jax.metrics": set(),
+    "lvmmed_jax.class_metrics": set(),
+    "lvmmed_jax.mask_metrics": set(),
+    "lvmmed_jax.finetune_config": {"lvmmed_jax.config"},
     "lvmmed_jax.probes": set(),
     "lvmmed_jax.health": set(),
     "lvmmed_jax.doctor": set(),
@@ -84,6 +91,13 @@ ALLOWED = {
         "lvmmed_jax.report.runs",
         "lvmmed_jax.report.summary",
     },
+    "lvmmed_jax.report.images": {"lvmmed_jax.report.markup"},
+    "lvmmed_jax.report.scores": {
+        "lvmmed_jax.report.images",
+        "lvmmed_jax.report.markup",
+        "lvmmed_jax.report.runs",
+        "lvmmed_jax.report.summary",
+    },
     "lvmmed_jax.report.pictures": {
         "lvmmed_jax.report.figures",
         "lvmmed_jax.report.images",
@@ -99,6 +113,7 @@ ALLOWED = {
         "lvmmed_jax.report.pictures",
         "lvmmed_jax.report.results",
         "lvmmed_jax.report.runs",
+        "lvmmed_jax.report.scores",
         "lvmmed_jax.report.style",
         "lvmmed_jax.report.summary",
     },
@@ -116,6 +131,15 @@ ALLOWED = {
         "lvmmed_jax.weights",
     },
     "lvmmed_jax.weights.runs": {"lvmmed_jax.config", "lvmmed_jax.weights"},
+    "lvmmed_jax.tasks": {
+        "lvmmed_jax.augmentation",
+        "lvmmed_jax.config",
+        "lvmmed_jax.finetune_config",
+        "lvmmed_jax.methods.two_views",
+        "lvmmed_jax.models",
+        "lvmmed_jax.tasks",
+        "lvmmed_jax.views",
+    },
     "lvmmed_jax.methods": {
         "lvmmed_jax.config",
         "lvmmed_jax.matching",

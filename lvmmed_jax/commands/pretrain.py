@@ -82,7 +82,14 @@ def run(
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
     from lvmmed_jax import config as configs
-    from lvmmed_jax import files, initial, planning, pretraining, report_inputs
+    from lvmmed_jax import (
+        files,
+        initial,
+        planning,
+        pretraining,
+        report_inputs,
+        running,
+    )
     from lvmmed_jax.train import interruption, processes
     from lvmmed_jax.weights import reading
 
@@ -112,7 +119,7 @@ def run(
         found = pretraining.repeat(plan, repeated, data, identity)
         print(json.dumps(found) if as_json else replay_text(found))
         return 0
-    with interruption.watch() as stop, pretraining.claimed(workdir):
+    with interruption.watch() as stop, running.claimed(workdir):
         run_ = pretraining.prepare(
             plan,
             data=data,
@@ -251,15 +258,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments, rest = parser.parse_known_args(argv)
-    overrides = {}
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or "." not in name or not equals:
-            parser.error(
-                f"unknown argument {word!r}; overrides are --section.key=value"
-            )
-        overrides[name] = value
-    return arguments, overrides
+    from lvmmed_jax import config_files
+
+    return arguments, config_files.parse_overrides(rest, parser.error)
 
 
 def _cluster(arguments: argparse.Namespace) -> tuple | None:
