@@ -134,8 +134,8 @@ def check_same(
     if (began and began["sha256"]) != (asked and asked["sha256"]):
         raise ValueError(
             f"{where} holds a run that began from {initial.text(began)}, not from "
-            f"{initial.text(asked)}: leave --init out to go on, or give another "
-            "--workdir"
+            f"{initial.text(asked)}: give that --init (`pretrain` goes on without), or "
+            "another --workdir"
         )
 
 
