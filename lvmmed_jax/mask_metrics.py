@@ -75,6 +75,14 @@ def surface_dice(
     return float(near / sum(map(len, found)))
 
 
+METRICS = {
+    "dice": dice,
+    "iou": iou,
+    "hd95": hausdorff95,
+    "surface_dice": surface_dice,
+}
+
+
 def _distances(truth, prediction, spacing) -> tuple[np.ndarray, np.ndarray] | None:
     """Of each border's pixels to the other border; None where one mask is empty."""
     if not truth.any() or not prediction.any():

@@ -214,6 +214,7 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
         ),
         logs=run.options.logs,
         profile=run.options.profile,
+        repeat="pretrain ... --replay",
     )
     return running.run(job, should_stop)
 

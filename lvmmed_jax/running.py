@@ -39,6 +39,7 @@ class Job(NamedTuple):
       form: how progress is told.
       logs: where metrics go besides files, some of `sinks.REMOTE`.
       profile: whether to trace a few steps.
+      repeat: the command that repeats a skipped step; "": none does.
     """
 
     plan: planning.Plan
@@ -53,6 +54,7 @@ class Job(NamedTuple):
     form: writer.Form
     logs: tuple[str, ...] = ()
     profile: bool = False
+    repeat: str = ""
 
 
 @contextlib.contextmanager
@@ -132,8 +134,8 @@ def check_same(
     if (began and began["sha256"]) != (asked and asked["sha256"]):
         raise ValueError(
             f"{where} holds a run that began from {initial.text(began)}, not from "
-            f"{initial.text(asked)}: leave --init out to go on, or give another "
-            "--workdir"
+            f"{initial.text(asked)}: give that --init (`pretrain` goes on without), or "
+            "another --workdir"
         )
 
 
@@ -173,7 +175,11 @@ def run(job: Job, should_stop: Callable[[], bool]) -> state.TrainState:
             metrics_writer=metrics_writer,
             saver=saver,
             nonfinite=guard.Guard(
-                job.workdir, job.extra, config.train.max_skipped, metrics_writer.say
+                job.workdir,
+                job.extra,
+                config.train.max_skipped,
+                metrics_writer.say,
+                job.repeat,
             ),
             extra=job.extra,
             should_stop=should_stop,

@@ -1,6 +1,7 @@
 """`finetune`, then `evaluate` and `predict`: whole runs, small."""
 
 import csv
+import itertools
 import json
 
 import numpy as np
@@ -10,8 +11,10 @@ import tiny_finetunes
 import tiny_runs
 
 from lvmmed_jax import command_line, mask_metrics
+from lvmmed_jax.downstream import intervals, training
 from lvmmed_jax.train import checkpoint, writer
 
+LONGER = ("--train.fixed_steps=12", "--train.num_evaluations=3", "--train.keep_last=9")
 SEGMENTS = ("--model.task=segmentation", "--model.head=unet")
 
 
@@ -20,6 +23,11 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finetune")
     tiny_finetunes.write_encoder(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(intervals, "_NUM_DRAWS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +42,13 @@ def masks(folder):
 
 @pytest.fixture(scope="module")
 def classifier(folder, classes):
-    more = ("--train.fixed_steps=12", "--optimizer.learning_rate=0.01")
-    assert tiny_finetunes.finetune(folder, classes, folder / "c", *more) == 0
+    assert tiny_finetunes.finetune(folder, classes, folder / "c", *LONGER) == 0
     return folder / "c"
 
 
 @pytest.fixture(scope="module")
 def segmenter(folder, masks):
-    more = (*SEGMENTS, "--train.fixed_steps=24", "--optimizer.learning_rate=0.01")
+    more = (*SEGMENTS, "--train.fixed_steps=30", "--train.num_evaluations=1")
     assert tiny_finetunes.finetune(folder, masks, folder / "s", *more) == 0
     return folder / "s"
 
@@ -90,6 +97,7 @@ def test_classes_are_learned_and_told(classifier, classes, folder, capsys):
         assert row["prediction"] == max(chances, key=chances.get)
 
 
+@pytest.mark.slow
 def test_masks_are_learned_and_drawn_in_the_size_of_the_picture(
     segmenter, masks, folder, capsys
 ):
@@ -118,30 +126,23 @@ def test_masks_are_learned_and_drawn_in_the_size_of_the_picture(
     assert json.loads(capsys.readouterr().out)["before"] == 1
 
 
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(folder, masks, monkeypatch):
-    whole, parts = folder / "whole", folder / "parts"
-    more = (*SEGMENTS, "--augmentation.rotation=15", "--train.keep_last=9")
-    assert tiny_finetunes.finetune(folder, masks, whole, *more) == 0
-    from lvmmed_jax.downstream import training
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    classifier, folder, classes, monkeypatch
+):
+    parts, train, calls = folder / "parts", training.train, itertools.count()
 
-    train = training.train
-    calls = iter(range(100))
+    def stop_once(run, should_stop):
+        return train(run, should_stop=lambda: next(calls) == 7)
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            training,
-            "train",
-            lambda run, should_stop: train(run, should_stop=lambda: next(calls) == 3),
-        )
-        tiny_finetunes.finetune(folder, masks, parts, *more)
-    assert checkpoint.committed_steps(parts / "checkpoints")[-1] == 3
-    assert tiny_finetunes.finetune(folder, masks, parts, *more) == 0
-    saved = [
-        checkpoint.read_extra(path / "checkpoints" / "4") for path in (whole, parts)
-    ]
+        patch.setattr(training, "train", stop_once)
+        tiny_finetunes.finetune(folder, classes, parts, *LONGER)
+    assert checkpoint.committed_steps(parts / "checkpoints")[-1] == 7
+    assert tiny_finetunes.finetune(folder, classes, parts, *LONGER) == 0
+    runs = (classifier, parts)
+    saved = [checkpoint.read_extra(path / "checkpoints" / "12") for path in runs]
     assert saved[0]["digests"] == saved[1]["digests"]
-    lines = [
-        tiny_runs.timeless(writer.read(path / writer.FILE)) for path in (whole, parts)
-    ]
+    lines = [tiny_runs.timeless(writer.read(path / writer.FILE)) for path in runs]
     assert lines[0] == lines[1]
 
 
@@ -149,11 +150,11 @@ def test_seeds_are_compared_pair_by_pair(classifier, classes, folder, capsys):
     other = folder / "c1"
     more = ("--train.fixed_steps=2", "--train.seed=1", "--data.labels=3")
     assert tiny_finetunes.finetune(folder, classes, other, *more) == 0
-    words = ("--task", "classification", "--data", classes)
-    result = _evaluate(capsys, classifier, other, *words, "--baseline", other)
+    words = ("--task", "classification", "--data", classes, "--baseline", other)
+    result = _evaluate(capsys, classifier, other, *words)
     row = _value(result, "accuracy")
     alone = [
-        _value(_evaluate(capsys, path, *words), "accuracy")["value"]
+        _value(json.loads((path / "scores.json").read_text()), "accuracy")["value"]
         for path in (classifier, other)
     ]
     assert row["by_seed"] == alone
@@ -161,14 +162,13 @@ def test_seeds_are_compared_pair_by_pair(classifier, classes, folder, capsys):
     assert row["std"] == pytest.approx(np.std(alone, ddof=1))
     assert row["difference"]["value"] == pytest.approx(np.mean(alone) - alone[1])
     assert row["num_train"] == [18, 6]
-    same = _evaluate(capsys, other, *words, "--baseline", other)
+    same = _evaluate(capsys, other, *words)
     assert set(_value(same, "auc")["difference"].values()) == {0.0}
 
 
 def test_a_linear_probe_leaves_the_encoder_and_its_statistics(folder, classes):
     workdir = folder / "probe"
-    more = ("--model.tuning=linear_probe", "--optimizer.learning_rate=0.1")
-    more += ("--train.keep_last=9",)
+    more = ("--model.tuning=linear_probe", "--train.keep_last=9")
     assert tiny_finetunes.finetune(folder, classes, workdir, *more) == 0
     folder = workdir / "checkpoints"
     first, last = (
@@ -211,7 +211,7 @@ def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
         ),
         (
             [*base, "--data", classes, "--workdir", classifier],
-            "holds a run with another config (optimizer.learning_rate",
+            "holds a run with another config (train.fixed_steps: 4, there 12",
         ),
         (
             ["evaluate", classifier, "--task", "segmentation", "--data", masks],

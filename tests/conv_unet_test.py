@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from lvmmed_jax.models import conv_unet, vit, vit_table
 
@@ -26,9 +25,8 @@ def test_channels_are_those_of_the_papers_code_for_vit_b():
     assert shapes["scores"]["kernel"].shape == (1, 1, 12, 2)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (37, 50)])
-def test_the_blocks_see_a_sixteenth_and_the_scores_the_image(size):
-    seen = []
+def test_the_blocks_see_a_sixteenth_and_the_scores_the_image():
+    size, seen = (37, 50), []
 
     def blocks(feature_map):
         seen.append(feature_map.shape)

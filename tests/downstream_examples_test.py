@@ -106,14 +106,15 @@ def test_test_images_are_never_changed_or_cut_at_random(tmp_path):
 
     form = batches.Form(32, 3, False)
     predictor = predictions.Predictor(apply, form, 2, True)
-    first = predictions.of_rows(predictor, {}, found, rows)
-    second = predictions.of_rows(predictor, {}, found, rows)
+    first, second = (
+        list(predictions.each_mask(predictor, {}, found, rows)) for _ in range(2)
+    )
     half = len(seen) // 2
     np.testing.assert_array_equal(seen[:half], seen[half:])
     for index, row in enumerate(rows):
         truth = examples.truth(found, int(row))
-        assert truth.shape == first.found[index].shape == (40, 48)
-        np.testing.assert_array_equal(truth, second.truth[index])
+        assert truth.shape == first[index][1].shape == (40, 48)
+        np.testing.assert_array_equal(truth, second[index][0])
 
 
 def test_data_of_another_kind_is_refused(tmp_path):

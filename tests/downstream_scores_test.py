@@ -7,7 +7,16 @@ from lvmmed_jax.tasks import stem
 
 
 def _masks(truth, found, names=("background", "liver", "spleen", "gland")):
-    return predictions.Of(names, False, np.arange(len(truth)), truth, found)
+    labels = range(1, len(names))
+    pairs = list(zip(truth, found, strict=True))
+    there = [
+        np.array([[(m == k).any() for k in labels] for m in s]) for s in (truth, found)
+    ]
+    values = {
+        name: np.array([[metric(*pair, k) for k in labels] for pair in pairs])
+        for name, metric in mask_metrics.METRICS.items()
+    }
+    return predictions.Masks(names, np.arange(len(truth)), *there, values)
 
 
 def _named(found, metric, class_name=None):
@@ -63,8 +72,8 @@ def test_one_class_is_told_once():
 
 def _classes(truth, chances, names=("a", "b", "c")):
     truth = np.array(truth)
-    groups = np.arange(len(truth))
-    return predictions.Of(names, truth.ndim == 2, groups, truth, np.array(chances))
+    groups, chances = np.arange(len(truth)), np.array(chances)
+    return predictions.Classes(names, truth.ndim == 2, groups, truth, chances)
 
 
 CHANCES = [[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.2, 0.3, 0.5]]

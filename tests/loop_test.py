@@ -70,7 +70,9 @@ def _train(
             meter=throughput.Meter(0.0),
             metrics_writer=lines,
             saver=saver,
-            nonfinite=guard.Guard(workdir, {"config": {}}, limit, said.append),
+            nonfinite=guard.Guard(
+                workdir, {"config": {}}, limit, said.append, "pretrain ... --replay"
+            ),
             extra={"config": {}},
             should_stop=should_stop or (lambda: next(stops) == stop_at),
             trace=lambda number, now: None,

@@ -10,8 +10,9 @@ CONFIG = finetune_config.Finetune(
     data=finetune_config.Data(
         size=32, global_batch=8, num_workers=0, val_share=0.2, near_copies=False
     ),
-    augmentation=finetune_config.NO_AUGMENTATION,
+    augmentation=config.Augmentation(elastic_probability=0.0, brightness=0.1),
     model=finetune_config.Model(decoder_width=4),
+    optimizer=config.Optimizer(learning_rate=0.01, schedule="constant", clip_norm=1.0),
     train=finetune_config.Train(fixed_steps=4, log_every_steps=1, num_evaluations=2),
 )
 

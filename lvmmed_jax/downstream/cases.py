@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines.labels import fitting
-from lvmmed_jax.downstream import examples, predictions, scores
+from lvmmed_jax.downstream import examples, predictions, scores, trained
 
 _NUM_OF_A_KIND = 3
 _SIDE = 256  # pixels
@@ -11,14 +11,18 @@ KINDS = ("best", "median", "worst")
 
 
 def arrays(
-    data: examples.Examples, rows: np.ndarray, found: predictions.Of
+    network: trained.Trained,
+    data: examples.Examples,
+    rows: np.ndarray,
+    found: scores.Found,
 ) -> dict[str, np.ndarray]:
     """Images with truth and prediction, worst last.
 
     Args:
+      network: what predicted; masks are predicted once more.
       data: the examples.
       rows: those tested on.
-      found: predictions of them, at their own size or resized.
+      found: predictions of them.
 
     Returns:
       `image` uint8 [M, S, S, 3], zero at bottom and right; `inner` [M, 2], what is
@@ -26,13 +30,10 @@ def arrays(
       `truth` and `prediction` int32 [M, S, S], else texts; `class_names`.
     """
     values = scores.by_image(found)
-    order = np.argsort(-values, kind="stable")
-    chosen = _spread(order)
-    places = [place for places in chosen for place in places]
-    kinds = [
-        kind for kind, own in zip(KINDS, chosen, strict=True) for _ in range(len(own))
-    ]
-    images = [examples.picture(data, int(rows[place])) for place in places]
+    chosen = _spread(np.argsort(-values, kind="stable"))
+    places = [place for own in chosen for place in own]
+    own_rows = rows[places]
+    images = [examples.picture(data, row) for row in own_rows.tolist()]
     sizes = [fitting.inner(each.shape[:2], _SIDE, keep_aspect=True) for each in images]
     listed = data.found.listing.examples
     made = {
@@ -40,17 +41,19 @@ def arrays(
             [fitting.image(each, _SIDE, 3, keep_aspect=True) for each in images]
         ),
         "inner": np.array(sizes),
-        "kind": np.array(kinds),
+        "kind": np.repeat(KINDS, list(map(len, chosen))),
         "score": values[places],
-        "name": np.array([listed[rows[place]].image.public() for place in places]),
+        "name": np.array([listed[row].image.public() for row in own_rows.tolist()]),
         "class_names": np.array(found.class_names),
     }
-    for side, truths in (("truth", found.truth), ("prediction", found.found)):
-        if found.segments:
-            made[side] = np.stack([_square(truths[place]) for place in places])
-        else:
-            made[side] = np.array([_words(found, truths[place]) for place in places])
-    return made
+    if isinstance(found, predictions.Masks):
+        pairs = predictions.each_mask(network.predictor, network.model, data, own_rows)
+        sides = [[_square(mask) for mask in pair] for pair in pairs]
+        truth, prediction = np.array(sides).swapaxes(0, 1)
+    else:
+        truth = np.array([_words(found, found.truth[place]) for place in places])
+        prediction = np.array([_words(found, found.chances[place]) for place in places])
+    return {**made, "truth": truth, "prediction": prediction}
 
 
 def _spread(order: np.ndarray) -> tuple[list[int], list[int], list[int]]:
@@ -66,7 +69,7 @@ def _square(mask: np.ndarray) -> np.ndarray:
     return fitting.mask(mask, _SIDE, keep_aspect=True)
 
 
-def _words(found: predictions.Of, values) -> str:
+def _words(found: predictions.Classes, values: np.ndarray) -> str:
     """A class, or labels, of truth or of probabilities."""
     names = found.class_names
     if np.ndim(values) == 0:

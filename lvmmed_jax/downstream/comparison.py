@@ -55,7 +55,7 @@ class Tested(NamedTuple):
 
     network: trained.Trained
     data: examples.Examples
-    found: predictions.Of
+    found: scores.Found
 
 
 def test(models: Sequence[str], found: survey.Survey, options: Options) -> list[Tested]:
@@ -108,14 +108,12 @@ def _test(model: str, found: survey.Survey, options: Options) -> Tested:
     if not len(rows):
         raise ValueError(f"{found.listing.root}: no image in its {options.part} part")
     with progress.counted("testing", total=len(rows), unit="images") as done:
-        predicted = predictions.of_rows(
-            network.predictor,
-            network.model,
-            data,
-            rows,
-            resized=options.protocol == "official",
-            progress=done,
-        )
+        given = (network.predictor, network.model, data, rows)
+        if network.predictor.segments:
+            resized = options.protocol == "official"
+            predicted = predictions.masks_of(*given, resized=resized, progress=done)
+        else:
+            predicted = predictions.classes_of(*given, progress=done)
     return Tested(network, data, predicted)
 
 
@@ -198,7 +196,9 @@ def leaks(
 
 def pictures(tested: Tested, part: str) -> dict[str, np.ndarray]:
     """The best, the median and the worst test images, for the report."""
-    return cases.arrays(tested.data, tested.data.rows[part], tested.found)
+    return cases.arrays(
+        tested.network, tested.data, tested.data.rows[part], tested.found
+    )
 
 
 def _num_train(tested: Tested) -> int:

@@ -9,12 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.labels import batches, fitting
-from lvmmed_jax import finetune_config
+from lvmmed_jax import finetune_config, mask_metrics
 from lvmmed_jax.downstream import examples, windows
 from lvmmed_jax.tasks import stem
 from lvmmed_jax.train import sharding
 
 _NUM_AHEAD = 16  # images that threads decode meanwhile
+
+
+Progress = Callable[[int], None]
+
+
+def _unheard(number: int) -> None:
+    """Progress that nobody is told."""
 
 
 class Predictor(NamedTuple):
@@ -33,27 +40,40 @@ class Predictor(NamedTuple):
     segments: bool
 
 
-class Of(NamedTuple):
-    """Predictions of some test images.
+class Classes(NamedTuple):
+    """Predicted classes of some images.
 
     Attributes:
       class_names: K.
       multi_label: whether an image may have several.
       groups: [n], images of one number belong together.
-      truth: [n], or [n, K]; n of int32 [H, W].
-      found: probabilities [n, K]; n of predicted classes, int32 [H, W].
+      truth: int [n], or float [n, K] of 0 and 1.
+      chances: probabilities, [n, K].
     """
 
     class_names: tuple[str, ...]
     multi_label: bool
     groups: np.ndarray
-    truth: Any
-    found: Any
+    truth: np.ndarray
+    chances: np.ndarray
 
-    @property
-    def segments(self) -> bool:
-        """Whether these are masks."""
-        return isinstance(self.found, list)
+
+class Masks(NamedTuple):
+    """Predicted masks of some images, measured; the masks themselves are not kept.
+
+    Attributes:
+      class_names: K, background first.
+      groups: [n], images of one number belong together.
+      in_truth: bool [n, K - 1], whether an image's truth has each class.
+      in_found: bool [n, K - 1], whether what was found has.
+      values: metric -> [n, K - 1]; nan where it is undefined.
+    """
+
+    class_names: tuple[str, ...]
+    groups: np.ndarray
+    in_truth: np.ndarray
+    in_found: np.ndarray
+    values: dict[str, np.ndarray]
 
 
 def make(
@@ -110,44 +130,90 @@ def probabilities(
     return windows.classes(images, network, predictor.form, predictor.batch_size)
 
 
-def of_rows(
+def classes_of(
     predictor: Predictor,
     model: dict[str, Any],
     data: examples.Examples,
     rows: np.ndarray,
     *,
-    resized: bool = False,
-    progress: Callable[[int], None] = lambda number: None,
-) -> Of:
-    """Predictions of some of a data set's examples.
+    progress: Progress = _unheard,
+) -> Classes:
+    """Predicted classes of some of a data set's examples.
 
     Args:
       predictor: of `make`.
       model: {"params", "model_state"}.
       data: the examples.
       rows: their numbers.
-      resized: masks at the network's size, as the paper's code measures them.
       progress: told the number of images done.
     """
+    found = []
+    for one in probabilities(predictor, model, ahead(data, rows.tolist())):
+        found.append(one)
+        progress(len(found))
+    target = examples.target(data, False)
+    truth = np.stack([examples.truth(data, row) for row in rows.tolist()])
+    names, multi_label = target.class_names, target.multi_label
+    return Classes(names, multi_label, data.of[rows], truth, np.stack(found))
+
+
+def masks_of(
+    predictor: Predictor,
+    model: dict[str, Any],
+    data: examples.Examples,
+    rows: np.ndarray,
+    *,
+    metrics: Sequence[str] = tuple(mask_metrics.METRICS),
+    resized: bool = False,
+    progress: Progress = _unheard,
+) -> Masks:
+    """As `classes_of`, of masks.
+
+    Args:
+      predictor: see there; likewise the next three and the last.
+      model: see there.
+      data: see there.
+      rows: see there.
+      metrics: of `mask_metrics.METRICS`.
+      resized: masks at the network's size, as the paper's code measures them.
+      progress: see there.
+    """
+    labels = range(1, len(data.found.class_names))
+    presence, values = [], []
+    each = each_mask(predictor, model, data, rows, resized=resized)
+    for number, (truth, mask) in enumerate(each, start=1):
+        presence.append([[(side == k).any() for k in labels] for side in (truth, mask)])
+        values.append(
+            [
+                [mask_metrics.METRICS[name](truth, mask, k) for k in labels]
+                for name in metrics
+            ]
+        )
+        progress(number)
+    in_truth, in_found = np.array(presence).swapaxes(0, 1)
+    measured = dict(zip(metrics, np.array(values).swapaxes(0, 1), strict=True))
+    return Masks(data.found.class_names, data.of[rows], in_truth, in_found, measured)
+
+
+def each_mask(
+    predictor: Predictor,
+    model: dict[str, Any],
+    data: examples.Examples,
+    rows: np.ndarray,
+    *,
+    resized: bool = False,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(truth, what was found), int32 [H, W] each, of some examples; see `masks_of`."""
     rows, form = rows.tolist(), predictor.form
     images = ahead(data, rows)
-    found, truths = [], []
-    each = probabilities(predictor, model, images, resized=resized)
-    for number, (row, one) in enumerate(zip(rows, each, strict=True), start=1):
+    found = probabilities(predictor, model, images, resized=resized)
+    for row, one in zip(rows, found, strict=True):
         truth = examples.truth(data, row)
-        if predictor.segments:
-            one = one.argmax(axis=-1).astype(np.int32)
-            if resized:
-                side, keep = form.side, form.keep_aspect
-                height, width = fitting.inner(truth.shape, side, keep_aspect=keep)
-                truth = fitting.mask(truth, side, keep_aspect=keep)[:height, :width]
-        found.append(one)
-        truths.append(truth)
-        progress(number)
-    target = examples.target(data, False)
-    if not predictor.segments:
-        found, truths = np.stack(found), np.stack(truths)
-    return Of(target.class_names, target.multi_label, data.of[rows], truths, found)
+        if resized:
+            side, keep = form.side, form.keep_aspect
+            height, width = fitting.inner(truth.shape, side, keep_aspect=keep)
+            truth = fitting.mask(truth, side, keep_aspect=keep)[:height, :width]
+        yield truth, one.argmax(axis=-1).astype(np.int32)
 
 
 def ahead(data: examples.Examples, rows: Sequence[int]) -> Iterator[np.ndarray]:

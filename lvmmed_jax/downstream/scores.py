@@ -6,21 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lvmmed_jax import class_metrics, mask_metrics
+from lvmmed_jax import class_metrics
 from lvmmed_jax.downstream import predictions
 from lvmmed_jax.tasks import stem
 
 # what is measured while a run trains; of them those that its classes allow
-_FOLLOWED = ("accuracy", "balanced_accuracy", "auc", "kappa")
-# of a class in an image
-MASK_METRICS = {
-    "dice": mask_metrics.dice,
-    "iou": mask_metrics.iou,
-    "hd95": mask_metrics.hausdorff95,
-    "surface_dice": mask_metrics.surface_dice,
-}
+_FOLLOWED = ("dice", "accuracy", "balanced_accuracy", "auc", "kappa")
 UNITS = {"hd95": "pixels", "surface_dice": "within 1 pixel"}
-LESS_IS_BETTER = ("hd95", "calibration_error")
+
+Found = predictions.Classes | predictions.Masks
 
 
 class Score(NamedTuple):
@@ -52,14 +46,13 @@ def followed(target: stem.Target, segments: bool) -> tuple[str, ...]:
     return (*own, "kappa") if _are_grades(target.class_names) else own
 
 
-def short(found: predictions.Of) -> dict[str, float]:
+def short(found: Found) -> dict[str, float]:
     """The metrics that a run is followed by, those that are defined."""
     whole = np.arange(len(found.groups))
-    wanted = ("dice",) if found.segments else _FOLLOWED
     values = {
         each.metric: each.of(whole)
-        for each in scores(found, wanted)
-        if each.class_name is None
+        for each in scores(found)
+        if each.class_name is None and each.metric in _FOLLOWED
     }
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
@@ -69,70 +62,45 @@ def _are_grades(names: tuple[str, ...]) -> bool:
     return all(name.isdecimal() for name in names)
 
 
-def scores(found: predictions.Of, wanted: tuple[str, ...] = ()) -> list[Score]:
-    """All that is measured of predictions.
+def scores(found: Found) -> list[Score]:
+    """All that is measured of predictions."""
+    if isinstance(found, predictions.Masks):
+        return _of_masks(found)
+    return _of_labels(found) if found.multi_label else _of_classes(found)
 
-    Args:
-      found: the predictions.
-      wanted: some metrics only; none: all.
+
+def by_image(found: Found) -> np.ndarray:
+    """[n] how well each image went.
+
+    Of masks the mean Dice of the classes that the image or its prediction holds, 1
+    where neither holds any; of classes the probability of the true one; of labels the
+    least that any has.
     """
-    if found.segments:
-        return _of_masks(found, wanted or tuple(MASK_METRICS))
-    measured = _of_labels(found) if found.multi_label else _of_classes(found)
-    return [each for each in measured if not wanted or each.metric in wanted]
-
-
-def by_image(found: predictions.Of) -> np.ndarray:
-    """[n] how well each image went: its Dice over the classes that it or its prediction
-    holds, or the probability of its true class; of labels, the least of any.
-    """
-    if found.segments:
-        return np.array(
-            [
-                _mean_dice(truth, mask, len(found.class_names))
-                for truth, mask in zip(found.truth, found.found, strict=True)
-            ]
-        )
+    if isinstance(found, predictions.Masks):
+        held = found.in_truth | found.in_found
+        total = np.where(held, found.values["dice"], 0).sum(axis=1)
+        return np.where(held.any(axis=1), total / np.maximum(held.sum(axis=1), 1), 1.0)
     if found.multi_label:
-        return np.where(found.truth > 0.5, found.found, 1 - found.found).min(axis=1)
-    return np.take_along_axis(found.found, found.truth[:, None], axis=1)[:, 0]
+        return np.where(found.truth > 0.5, found.chances, 1 - found.chances).min(axis=1)
+    return np.take_along_axis(found.chances, found.truth[:, None], axis=1)[:, 0]
 
 
-def _mean_dice(truth, mask, num_classes) -> float:
-    held = [k for k in range(1, num_classes) if (truth == k).any() or (mask == k).any()]
-    values = [mask_metrics.dice(truth, mask, k) for k in held]
-    return float(np.mean(values)) if values else 1.0
-
-
-def _of_masks(found, wanted) -> list[Score]:
+def _of_masks(found: predictions.Masks) -> list[Score]:
     """Each metric as a mean over classes, then class by class."""
     names = found.class_names[1:]
-    is_there = [
-        any((truth == k).any() for truth in found.truth)
-        for k in range(1, len(names) + 1)
-    ]
-    absent = tuple(
-        name for name, there in zip(names, is_there, strict=True) if not there
-    )
-    there = [k for k, each in enumerate(is_there, start=1) if each]
-    measured = []
-    for metric in wanted:
-        function = MASK_METRICS[metric]
-        values = np.array(
-            [
-                [function(truth, mask, k) for k in there]
-                for truth, mask in zip(found.truth, found.found, strict=True)
-            ]
-        ).reshape(len(found.truth), len(there))
+    is_there = found.in_truth.any(axis=0)
+    absent, measured = _absent(names, is_there), []
+    for metric, all_values in found.values.items():
+        values = all_values[:, is_there]
         undefined = int(np.isnan(values).any(axis=1).sum())
         of = functools.partial(_mean_over_images, values)
         measured.append(Score(metric, None, of, undefined, absent))
         if len(names) > 1:
-            for column, k in enumerate(there):
-                own = values[:, [column]]
+            for column in np.flatnonzero(is_there):
+                own = all_values[:, [column]]
                 of = functools.partial(_mean_over_images, own)
                 undefined = int(np.isnan(own).sum())
-                measured.append(Score(metric, names[k - 1], of, undefined))
+                measured.append(Score(metric, names[column], of, undefined))
     return measured
 
 
@@ -146,10 +114,10 @@ def _mean_over_images(values: np.ndarray, rows: np.ndarray) -> float:
     return float((np.where(defined, drawn, 0).sum(axis=0) / counts).mean())
 
 
-def _of_classes(found) -> list[Score]:
-    truth, chances = found.truth, found.found
+def _of_classes(found: predictions.Classes) -> list[Score]:
+    truth, chances = found.truth, found.chances
     prediction, count = chances.argmax(axis=1), chances.shape[1]
-    absent = _absent(found, [(truth == k).any() for k in range(count)])
+    absent = _absent(found.class_names, [(truth == k).any() for k in range(count)])
 
     def named(metric, function, *arrays):
         of = functools.partial(_on_rows, function, arrays)
@@ -178,10 +146,10 @@ def _of_classes(found) -> list[Score]:
     ]
 
 
-def _of_labels(found) -> list[Score]:
+def _of_labels(found: predictions.Classes) -> list[Score]:
     """Of images with any number of labels: each label for itself, cut at 1/2."""
-    truth, chances = found.truth, found.found
-    absent = _absent(found, (truth > 0.5).any(axis=0))
+    truth, chances = found.truth, found.chances
+    absent = _absent(found.class_names, (truth > 0.5).any(axis=0))
 
     def f1(truth, prediction):
         pairs = zip(truth.T > 0.5, prediction.T, strict=True)
@@ -206,8 +174,8 @@ def _of_labels(found) -> list[Score]:
     ]
 
 
-def _absent(found, is_there) -> tuple[str, ...]:
-    pairs = zip(found.class_names, is_there, strict=True)
+def _absent(names, is_there) -> tuple[str, ...]:
+    pairs = zip(names, is_there, strict=True)
     return tuple(name for name, there in pairs if not there)
 
 

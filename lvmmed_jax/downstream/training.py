@@ -186,7 +186,11 @@ def _evaluations(run: Run, every: int) -> tuple[loop.Evaluation, ...]:
     predictor = predictions.make(config, run.task, run.plan.mesh)
 
     def measure(now: state.TrainState) -> dict[str, float]:
-        found = predictions.of_rows(predictor, now.model, run.data, rows)
+        given = (predictor, now.model, run.data, rows)
+        if predictor.segments:
+            found = predictions.masks_of(*given, metrics=("dice",))
+        else:
+            found = predictions.classes_of(*given)
         return {f"val_{name}": each for name, each in scores.short(found).items()}
 
     return (loop.Evaluation(every, measure),)

@@ -24,18 +24,20 @@ class Guard:
         extra: dict[str, Any],
         limit: int,
         say: Callable[[str], None],
+        repeat: str = "",
     ):
         """Makes a guard that has seen nothing yet.
 
         Args:
           workdir: skipped steps are saved in its folder `FOLDER`, each a checkpoint
-            from which `pretrain --replay` repeats the step.
+            which may be repeated.
           extra: JSON values of the run, saved with them.
           limit: so many skipped steps in a row end the run.
           say: takes a line for each row of skipped steps.
+          repeat: the command that repeats such a step; "": none does.
         """
         self._workdir, self._extra = pathlib.Path(workdir), extra
-        self._limit, self._say = limit, say
+        self._limit, self._say, self._repeat = limit, say, repeat
         self._in_a_row = 0
 
     def passed(self) -> None:
@@ -69,10 +71,10 @@ class Guard:
         told = ", ".join(f"{name} {values[name]}" for name in ("loss", "gradient_norm"))
         if self._in_a_row == 1:
             self._save(step, values, records, held)
-            self._say(
-                f"step {step} was skipped ({told}); `pretrain ... --replay "
-                f"{where}` repeats it"
-            )
+            kept = f"it is kept in {where}"
+            if self._repeat:
+                kept = f"`{self._repeat} {where}` repeats it"
+            self._say(f"step {step} was skipped ({told}); {kept}")
         if self._in_a_row >= self._limit:
             raise NonFiniteError(
                 f"{self._in_a_row} steps in a row were skipped, the last is {step} "
