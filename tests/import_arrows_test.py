@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 ALLOWED = {
     "data_pipelines": {"data_pipelines"},
     "configs": {"lvmmed_jax.config", "lvmmed_jax.config_files"},
-    "lvmmed_jax.config": set(),
+    "lvmmed_jax.config": {"lvmmed_jax.method_config"},
+    "lvmmed_jax.method_config": set(),
     "lvmmed_jax.matching": {"lvmmed_jax.matching"},
     "lvmmed_jax.models": {"lvmmed_jax.models"},
     "lvmmed_jax.progress": set(),

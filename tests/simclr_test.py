@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from lvmmed_jax import config
+from lvmmed_jax import method_config
 from lvmmed_jax.methods import simclr, table
 from lvmmed_jax.train import sharding, state, step
 
@@ -82,7 +82,7 @@ def test_unknown_method_names_the_known():
 
 def test_every_method_starts_with_the_same_encoder():
     """So that a comparison of methods begins at the same random weights."""
-    settings = dataclasses.replace(tiny_runs.CONFIG, simclr=config.SimCLR(0.5))
+    settings = dataclasses.replace(tiny_runs.CONFIG, simclr=method_config.SimCLR(0.5))
     mesh = sharding.make_mesh(1)
     starts = [
         jax.jit(method.make_task(settings, mesh).init)(jax.random.key(3))[0]
