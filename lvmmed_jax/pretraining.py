@@ -117,6 +117,8 @@ def prepare(
       ValueError: other data or another config than the checkpoint's, damaged
         checkpoints only, or a `train.best_metric` that is not measured.
     """
+    manifest = mixture.read_manifest(data)
+    _check_labels(plan.config, data, manifest)
     train_state = _restore(workdir, extra, plan.abstract)
     if train_state is None:
         train_state = initial.first_state(plan, options.start)
@@ -129,7 +131,6 @@ def prepare(
     )
     batch = sharding.put_batch(batch, plan.mesh)
     _check_best_metric(plan, options, batch)
-    manifest = mixture.read_manifest(data)
     return Run(
         plan=plan,
         options=options,
@@ -273,6 +274,23 @@ def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
     """What is wrong with a run, if anything can be told yet."""
     verdict = health.judge(metrics, graph_size)
     return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
+
+
+def _check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None:
+    """Refuses to learn classes that the images do not have."""
+    if config.train.method != "supervised":
+        return
+    names = mixture.class_names(manifest)
+    if not names:
+        raise ValueError(
+            f"{data}: its images have no labels, which train.method='supervised' "
+            "learns: prepare them with --classes"
+        )
+    if len(names) != config.supervised.num_classes:
+        raise ValueError(
+            f"supervised.num_classes={config.supervised.num_classes}, but {data} has "
+            f"{len(names)} classes: give --supervised.num_classes={len(names)}"
+        )
 
 
 def _check_best_metric(plan: planning.Plan, options: Options, batch: Any) -> None:

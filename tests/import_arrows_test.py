@@ -119,6 +119,7 @@ ALLOWED = {
     "lvmmed_jax.weights.runs": {"lvmmed_jax.config", "lvmmed_jax.weights"},
     "lvmmed_jax.methods": {
         "lvmmed_jax.config",
+        "lvmmed_jax.method_config",
         "lvmmed_jax.matching",
         "lvmmed_jax.methods",
         "lvmmed_jax.metrics",
