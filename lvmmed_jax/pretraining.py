@@ -118,7 +118,7 @@ def prepare(
         checkpoints only, or a `train.best_metric` that is not measured.
     """
     manifest = mixture.read_manifest(data)
-    _check_labels(plan.config, data, manifest)
+    check_labels(plan.config, data, manifest)
     train_state = _restore(workdir, extra, plan.abstract)
     if train_state is None:
         train_state = initial.first_state(plan, options.start)
@@ -276,7 +276,7 @@ def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
     return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
 
 
-def _check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None:
+def check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None:
     """Refuses to learn classes that the images do not have."""
     if config.train.method != "supervised":
         return

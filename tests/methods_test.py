@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 from tiny_encoders import tiny_encoders  # noqa: F401
 
-from lvmmed_jax import config
+from lvmmed_jax import config, planning, pretraining
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import checkpoint, saving, sharding, state, step
 
@@ -241,3 +241,23 @@ def test_matching_beside_another_loss_is_their_sum(name):
 def test_settings_that_a_method_does_not_take_are_refused(name, overrides, message):
     with pytest.raises(ValueError, match=message):
         table.make(settings_of(name, **overrides), sharding.make_mesh(1))
+
+
+def test_teacher_of_a_vit_has_the_position_tables_that_a_run_is_given():
+    settings = settings_of("dino", **{"model.encoder": "tiny_vit", "model.width": 64})
+    mesh = sharding.make_mesh(1)
+    method = planning.make_method(settings, mesh, {"positions": [1, 50, 16]})
+    params, model_state = jax.eval_shape(method.init, jax.random.key(0))
+    for weights in (params["encoder"], model_state["teacher"]["encoder"]):
+        assert weights["positions"].shape == (1, 50, 16)
+
+
+def test_classes_must_be_those_of_the_data(tmp_path):
+    manifest = {"parts": [{"settings": {"classes": None}}]}
+    settings = settings_of("supervised")
+    with pytest.raises(ValueError, match=r"no labels, .* prepare them with --classes"):
+        pretraining.check_labels(settings, "shards", manifest)
+    manifest["parts"].append({"settings": {"classes": ["a", "b"]}})
+    with pytest.raises(ValueError, match="num_classes=3, but shards has 2 classes"):
+        pretraining.check_labels(settings, "shards", manifest)
+    pretraining.check_labels(settings_of("dino"), "shards", {"parts": []})
