@@ -39,9 +39,9 @@ class Decoder:
           crops: of each row the key of the crop that makes a copy differ, or None.
 
         Returns:
-          {"image": uint8 [B, S, S, C], "size": int32 [B, 2], "index": int64 [B], the
-          records that were taken, "damaged": int64 [B], those that could not be, or
-          -1}.
+          {"image": uint8 [B, S, S, C], "size": int32 [B, 2], "label": int32 [B], -1
+          where there is none, "index": int64 [B], the records that were taken,
+          "damaged": int64 [B], those that could not be, or -1}.
 
         Raises:
           ValueError: not one record can be read.
@@ -50,6 +50,7 @@ class Decoder:
         found = {
             "image": np.zeros((count, self.size, self.size, self.channels), np.uint8),
             "size": np.empty((count, 2), np.int32),
+            "label": np.full(count, -1, np.int32),
             "index": numbers.copy(),
             "damaged": np.full(count, -1, np.int64),
         }
@@ -74,6 +75,7 @@ class Decoder:
         record = records.decode(data)
         height, width = record.height, record.width
         found["size"][row] = height, width
+        found["label"][row] = -1 if record.label is None else record.label
         place = found["image"][row]
         if crop is None and (height, width, record.channels) == place.shape:
             records.image(record, out=place if record.channels > 1 else place[..., 0])

@@ -153,6 +153,12 @@ def num_files(found: dict[str, Any]) -> int:
     return sum(part["files"] for part in found["parts"])
 
 
+def class_names(found: dict[str, Any]) -> list[str]:
+    """The classes whose numbers the labels are; empty where no part has labels."""
+    named = (part["settings"].get("classes") for part in found["parts"])
+    return next(filter(None, named), [])
+
+
 def read_index(shards: pathlib.Path, found: dict[str, Any]) -> index.Index:
     """The rows of all parts of a set, in the order in which its shards are read.
 
@@ -243,6 +249,9 @@ def check_addition(
     shared = {key: settings[key] for key in _TO_GO_WITH}
     first = found["parts"][0]["settings"]
     differing = _differences({key: first.get(key) for key in shared}, shared)
+    known, classes = class_names(found), settings.get("classes")
+    if known and classes and known != classes:
+        differing.append("other --classes")
     _refuse(found, shards, salt_fingerprint, differing)
     if name in (part["name"] for part in found["parts"]):
         raise ValueError(

@@ -28,6 +28,11 @@ def read_manifest(shards: pathlib.Path) -> dict[str, Any]:
     return manifest.read(pathlib.Path(shards))
 
 
+def class_names(found: dict[str, Any]) -> list[str]:
+    """Of a manifest, see `manifest.class_names`."""
+    return manifest.class_names(found)
+
+
 class Share(NamedTuple):
     """Which rows of a batch one of several processes reads.
 
@@ -85,9 +90,9 @@ def host_batches(
 
     Returns:
       Of batches {"image": uint8 [B, S, S, C], zero-padded at bottom and right, "size":
-      int32 [B, 2], (height, width) of each, "index": int64 [B], its record, "group":
-      int32 [B], equal where records are of one patient, study or volume}. S is the
-      manifest's `size`, C its `channels`.
+      int32 [B, 2], (height, width) of each, "label": int32 [B], its class or -1,
+      "index": int64 [B], its record, "group": int32 [B], equal where records are of one
+      patient, study or volume}. S is the manifest's `size`, C its `channels`.
 
     Raises:
       FileNotFoundError: `shards` has no manifest.

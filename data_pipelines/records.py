@@ -84,6 +84,7 @@ def from_slice(
         slice=piece.index,
         source=source,
         intensity_rule=piece.intensity_rule,
+        label=piece.label,
     )
 
 
@@ -138,6 +139,8 @@ def validate(record: Record) -> Record:
         "slice": record.slice is None or isinstance(record.slice, int),
         "source": isinstance(record.source, str) and record.source != "",
         "intensity_rule": isinstance(record.intensity_rule, str),
+        "label": record.label is None
+        or (isinstance(record.label, int) and record.label >= 0),
     }
     wrong = [name for name, passed in checks.items() if not passed]
     if wrong:

@@ -55,6 +55,7 @@ class Context(NamedTuple):
       tile_microns: side of the tiles that whole slides are cut into, in micrometres.
       size: longest side of a stored image in pixels: no more detail is needed.
       organ: one of ORGANS, or None; chooses the window of CT.
+      label: number of the image's class, or None.
       held_back: whether the parts of a file that are there to test on are read too.
     """
 
@@ -64,6 +65,7 @@ class Context(NamedTuple):
     tile_microns: float = 128.0
     size: int = 256
     organ: str | None = None
+    label: int | None = None
     held_back: bool = False
 
 
@@ -83,6 +85,7 @@ class Slice(NamedTuple):
         keyed hashes leave the process, to find test images among pre-training ones.
       flags: some of BURNED_IN, OVERLAY.
       file: which of the files that are read together it is from.
+      label: number of its class, or None.
     """
 
     pixels: np.ndarray
@@ -95,6 +98,7 @@ class Slice(NamedTuple):
     identities: tuple[tuple[str, str], ...] = ()
     flags: tuple[str, ...] = ()
     file: int = 0
+    label: int | None = None
 
 
 class Skipped(NamedTuple):

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from data_pipelines import folders, packaged, salt, slices, tfds_source
+from data_pipelines import folders, names, packaged, salt, slices, tfds_source
 from data_pipelines.catalogue import paper
 from data_pipelines.readers import dicom_series, formats
 
@@ -49,6 +49,7 @@ def expand_all(
     first: int,
     look: Look = folders.look_all,
     lines: Sequence[str] | None = None,
+    classes: Sequence[str] = (),
 ) -> list[Input]:
     """The inputs of several sources, see `expand`, numbered on from `first`."""
     inputs: list[Input] = []
@@ -60,6 +61,7 @@ def expand_all(
             first=first,
             look=look,
             lines=lines,
+            classes=classes,
         )
         first = 1 + max(max(entry.numbers) for entry in inputs)
     return inputs
@@ -73,6 +75,7 @@ def expand(
     first: int,
     look: Look = folders.look_all,
     lines: Sequence[str] | None = None,
+    classes: Sequence[str] = (),
 ) -> list[Input]:
     """The files of a folder, one file, or a named set, in sorted order.
 
@@ -87,6 +90,8 @@ def expand(
       first: number of the first file.
       look: says what files are, see `folders.look_all`.
       lines: of a list of the images to take of one of the paper's sources.
+      classes: names of folders directly below a SOURCE; what lies in one has its number
+        as a label, all else none.
 
     Raises:
       ValueError: there is no such modality or packaged set, no image in the folder, or
@@ -112,7 +117,26 @@ def expand(
         raise ValueError(
             "a list of training images goes with --dataset NAME of the catalogue"
         )
-    return _of_folder(root, entry, dataset or "local", context, first, look, lines)
+    return _of_folder(
+        root, entry, dataset or "local", context, first, look, lines, classes
+    )
+
+
+def class_names(given: Sequence[str]) -> list[str]:
+    """The folders directly below several sources, each name once, number by number.
+
+    Raises:
+      ValueError: a source is no folder, or has no folders.
+    """
+    found = set()
+    for source in given:
+        root = pathlib.Path(source)
+        below = [] if not root.is_dir() else [p for p in root.iterdir() if p.is_dir()]
+        below = [path.name for path in below if not path.name.startswith(".")]
+        if not below:
+            raise ValueError(f"{source}: --classes needs one folder of images a class")
+        found.update(below)
+    return sorted(found, key=names.natural)
 
 
 def of_dataset(context: slices.Context, dataset: str | None) -> slices.Context:
@@ -134,7 +158,9 @@ def state(inputs: Sequence[Input], salt_key: bytes) -> str:
     return salt.keyed_hash(salt_key, "\n".join(told))
 
 
-def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]:
+def _of_folder(
+    root, entry, dataset, context, first, look, lines, classes
+) -> list[Input]:
     paths = folders.files(root)
     looks = dict(zip(paths, look(paths), strict=True))
     _check_any(root, looks)
@@ -161,7 +187,10 @@ def _of_folder(root, entry, dataset, context, first, look, lines) -> list[Input]
             read = functools.partial(
                 _read,
                 kind=looks[path].format,
-                context=context._replace(identity=choices[path].identity or ""),
+                context=context._replace(
+                    identity=choices[path].identity or "",
+                    label=_label(path, root, classes),
+                ),
             )
         inputs.append(
             Input(together, dataset, read, tuple(numbers[each] for each in together))
@@ -200,9 +229,17 @@ def _read(
     else:
         found = formats.READERS[kind](paths[0], context)
     for item in found:
-        if context.identity and isinstance(item, slices.Slice):
-            item = item._replace(identity=context.identity)  # some headers: one a view
+        if isinstance(item, slices.Slice):
+            item = item._replace(label=context.label)
+            if context.identity:  # some headers: one a view
+                item = item._replace(identity=context.identity)
         yield item
+
+
+def _label(path, root, classes: Sequence[str]) -> int | None:
+    """The number of the class whose folder a file lies in."""
+    folder = path.relative_to(root).parts[0] if path != root else ""
+    return classes.index(folder) if folder in classes else None
 
 
 def _of_packaged(source, dataset, first) -> list[Input]:

@@ -24,7 +24,7 @@ class Batches:
     rows: np.ndarray
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
-        """image [b, S, S, C], size [b, 2], index, group, damaged [b]."""
+        """image [b, S, S, C], size [b, 2], label, index, group, damaged [b]."""
         drawn = dealing.Rows(*(x[self.rows] for x in self.order.batch(number)))
         crops = [
             (self.order.seed, epoch, record, copy) if copy else None

@@ -11,6 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lvmmed_jax import method_config
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -40,6 +42,10 @@ class Views:
     hue: float = 0.1  # share of a full turn, colour data only
     blur_probability: float = 0.5
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels of the view
+    solarise_probability: float = 0.0  # of the second view; BYOL and after: 0.2
+    small_crops: int = 0  # further views of another size, for methods that take them
+    small_size: int = 96  # pixels a side; likewise the next: SwAV's multi-crop
+    small_crop_area: tuple[float, float] = (0.05, 0.14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +81,7 @@ class Matching:
     temperature: float = 0.1  # of rule sinkhorn; project
     num_starts: int | None = None  # of the tabu search; None: by N, see Solver
     num_steps: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class SimCLR:
-    """The baseline of train.method=simclr (Chen et al. 2020)."""
-
-    temperature: float = 0.1
+    beside: float = 0.0  # weight of the matching loss beside another train.method's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,17 @@ class Config:
     views: Views = Views()
     model: Model = Model()
     matching: Matching = Matching()
-    simclr: SimCLR = SimCLR()
+    simclr: method_config.SimCLR = method_config.SimCLR()
+    moco: method_config.MoCo = method_config.MoCo()
+    moco_v3: method_config.MoCoV3 = method_config.MoCoV3()
+    barlow_twins: method_config.BarlowTwins = method_config.BarlowTwins()
+    vicreg: method_config.VICReg = method_config.VICReg()
+    vicregl: method_config.VICRegL = method_config.VICRegL()
+    swav: method_config.SwAV = method_config.SwAV()
+    deepcluster: method_config.DeepCluster = method_config.DeepCluster()
+    dino: method_config.DINO = method_config.DINO()
+    mae: method_config.MAE = method_config.MAE()
+    supervised: method_config.Supervised = method_config.Supervised()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
 
@@ -157,6 +167,7 @@ _AT_LEAST_ONE = {
     "data.global_batch",
     "data.most_repeats",
     "views.size",
+    "views.small_size",
     "model.width",
     "model.projection_width",
     "matching.graph_size",
@@ -174,6 +185,7 @@ _AT_LEAST_ONE = {
     "train.max_skipped",
     "train.fsdp",
     "optimizer.accumulate",
+    *method_config.AT_LEAST_ONE,
 }
 _ANY_LENGTH = {"optimizer.halve_at": float, "model.hidden": int}  # tuples, of these
 _OPTIONAL = {  # may be None, else this
@@ -195,6 +207,7 @@ _SHARES = {
     "views.flip_probability",
     "views.jitter_probability",
     "views.blur_probability",
+    "views.solarise_probability",
     "views.brightness",
     "views.contrast",
     "views.saturation",
@@ -205,19 +218,21 @@ _SHARES = {
     "optimizer.momentum",
     "optimizer.ema_decay",
     "optimizer.layer_decay",
+    *method_config.SHARES,
 }
 _POSITIVE = {
     "data.std",
     "views.crop_area",
+    "views.small_crop_area",
     "views.crop_ratio",
     "views.blur_sigma",
     "matching.interpolation",
     "matching.temperature",
-    "simclr.temperature",
     "optimizer.learning_rate",
     "optimizer.clip_norm",
     "optimizer.layer_decay",
     "train.knn_every_epochs",
+    *method_config.POSITIVE,
 }
 _CHANGE_NO_NUMBER = {
     "data.num_workers",
@@ -232,14 +247,17 @@ _CHANGE_NO_NUMBER = {
 }
 _NOT_NEGATIVE = {
     "data.num_workers",
+    "views.small_crops",
     "model.lora_rank",
     "model.message_passing_layers",
+    "matching.beside",
     "matching.sigma",
     "matching.sigma_edges",
     "model.projection_hidden",
     "optimizer.weight_decay",
     "optimizer.frozen_stages",
     "train.seed",
+    *method_config.NOT_NEGATIVE,
 }
 
 _RANGES = (
@@ -280,9 +298,9 @@ def validate(config: Config) -> None:
       ValueError: names the key, the value and what is allowed.
     """
     check(config)
-    for name in ("crop_area", "crop_ratio", "blur_sigma"):
+    for name in ("crop_area", "small_crop_area", "crop_ratio", "blur_sigma"):
         low, high = getattr(config.views, name)
-        if low > high or (name == "crop_area" and high > 1):
+        if low > high or (name.endswith("crop_area") and high > 1):
             raise ValueError(f"views.{name}={low, high} must be two rising numbers")
     size, neighbours = config.matching.graph_size, config.matching.num_neighbours
     if neighbours >= size:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lvmmed_jax import config as configs
 from lvmmed_jax import planning, views
-from lvmmed_jax.methods import two_views
+from lvmmed_jax.methods import encoding
 from lvmmed_jax.models import encoder_table, resnet
 from lvmmed_jax.train import checkpoint, processes, sharding, state
 from lvmmed_jax.train import digest as digests
@@ -239,7 +239,7 @@ def of_model(config: configs.Config, model: dict[str, Any]) -> Encoder:
 
 def of_variables(config: configs.Config, variables: Any) -> Encoder:
     """The encoder that a config describes, with these variables."""
-    network = two_views.make_networks(config.model).encoder
+    network = encoding.make_encoder(config.model)
     mean, std = config.data.mean, config.data.std
 
     def apply(variables, images, stages=()):
@@ -277,7 +277,7 @@ def of_variables(config: configs.Config, variables: Any) -> Encoder:
 def variables_of(model: dict[str, Any]) -> dict[str, Any]:
     """The parameters and BatchNorm statistics of the plain encoder in a model."""
     return {
-        "params": two_views.encoder_params(model["params"]),
+        "params": encoding.encoder_params(model["params"]),
         "batch_stats": model["model_state"]["batch_stats"],
     }
 

@@ -123,13 +123,16 @@ def make_method(
       ValueError: an encoder or a method that does not exist, or not as it is asked for.
     """
     check_frozen(config.optimizer, config.model.encoder)
-    method = table.find(config.train.method).make_task(config, mesh)
+    method = table.make(config, mesh)
     if not tables:
         return method
 
     def init(key):
         params, model_state = method.init(key)
         encoder = position.with_tables(params["encoder"], tables)
+        if "teacher" in model_state:  # whose weights follow the encoder's
+            slow = {**model_state["teacher"], "encoder": encoder}
+            model_state = {**model_state, "teacher": slow}
         return {**params, "encoder": encoder}, model_state
 
     return method._replace(init=init)
@@ -220,6 +223,7 @@ def abstract_batch(plan: Plan, manifest: dict[str, Any]) -> dict[str, Any]:
         "size": ((*lead, 2), np.int32),
         "index": (lead, jax.dtypes.canonicalize_dtype(np.int64)),
         "group": (lead, np.int32),
+        "label": (lead, np.int32),
     }
     if jax.process_count() > 1:
         shapes[step.STOP] = (lead, bool)

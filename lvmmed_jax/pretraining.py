@@ -95,6 +95,8 @@ def prepare(
       ValueError: other data or another config than the checkpoint's, damaged
         checkpoints only, or a `train.best_metric` that is not measured.
     """
+    manifest = mixture.read_manifest(data)
+    check_labels(plan.config, data, manifest)
     check = functools.partial(_check_same, extra=extra, workdir=workdir)
     train_state = running.restore(workdir, plan.abstract, check)
     if train_state is None:
@@ -108,7 +110,6 @@ def prepare(
     )
     batch = sharding.put_batch(batch, plan.mesh)
     _check_best_metric(plan, options, batch)
-    manifest = mixture.read_manifest(data)
     return Run(
         plan=plan,
         options=options,
@@ -223,6 +224,23 @@ def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
     """What is wrong with a run, if anything can be told yet."""
     verdict = health.judge(metrics, graph_size)
     return tuple(each for each in verdict.reasons if each != health.TOO_SHORT)
+
+
+def check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None:
+    """Refuses to learn classes that the images do not have."""
+    if config.train.method != "supervised":
+        return
+    names = mixture.class_names(manifest)
+    if not names:
+        raise ValueError(
+            f"{data}: its images have no labels, which train.method='supervised' "
+            "learns: prepare them with --classes"
+        )
+    if len(names) != config.supervised.num_classes:
+        raise ValueError(
+            f"supervised.num_classes={config.supervised.num_classes}, but {data} has "
+            f"{len(names)} classes: give --supervised.num_classes={len(names)}"
+        )
 
 
 def _check_best_metric(plan: planning.Plan, options: Options, batch: Any) -> None:

@@ -5,6 +5,7 @@ two matrix products instead of a gather; so is the blur. One key an image: the n
 devices changes no number.
 """
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from lvmmed_jax import config
 
+_SMALL, _SOLARISED = 2, 3  # of an image's key, beside its two views
 _HIGHEST = jax.lax.Precision.HIGHEST
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _TO_YIQ = np.array([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
@@ -52,7 +54,38 @@ def make_views(
             jax.random.split(key, 2)
         )
 
-    return jax.vmap(two)(images, sizes, keys)
+    made, locations = jax.vmap(two)(images, sizes, keys)
+    if settings.solarise_probability:
+        second = _solarise(made[:, 1], keys, settings.solarise_probability)
+        made = made.at[:, 1].set(second)
+    return made, locations
+
+
+def make_small_views(
+    images: UInt8[Array, "B H W C"],
+    sizes: Int[Array, "B 2"],
+    key: Array,
+    settings: config.Views,
+    centres: tuple[np.ndarray, np.ndarray],
+) -> tuple[Float[Array, "B V h w 3"], Float[Array, "B V R S 2"]]:
+    """Draws V = `settings.small_crops` further views of every image, of another size.
+
+    They are smaller, and of smaller parts of the image (SwAV's multi-crop, Caron et
+    al. 2020, section 3.2); all else is as in `make_views`, whose views stay the same.
+    """
+    settings = dataclasses.replace(
+        settings,
+        size=settings.small_size,
+        crop_area=settings.small_crop_area,
+    )
+
+    def several(image, size, index):
+        of_image = jax.random.fold_in(jax.random.fold_in(key, index), _SMALL)
+        return jax.vmap(lambda key: _view(image, size, key, settings, centres))(
+            jax.random.split(of_image, settings.small_crops)
+        )
+
+    return jax.vmap(several)(images, sizes, jnp.arange(images.shape[0]))
 
 
 def normalise(
@@ -177,3 +210,14 @@ def _blur(view, draws, settings):
     on = draws.blur < settings.blur_probability
     kernel = jnp.where(on, kernel, jnp.eye(view.shape[0]))
     return _separable(kernel, view, kernel)
+
+
+def _solarise(views, keys, probability):
+    """Inverts what is brighter than a half, in some of the views [B, h, w, 3]."""
+
+    def one(view, key):
+        draw = jax.random.uniform(jax.random.fold_in(key, _SOLARISED))
+        inverted = jnp.where(view >= 0.5, 1 - view, view)
+        return jnp.where(draw < probability, inverted, view)
+
+    return jax.vmap(one)(views, keys)

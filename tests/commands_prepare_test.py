@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data_pipelines import manifest
+from data_pipelines import manifest, mixture
 from lvmmed_jax import command_line, progress
 
 RNG = np.random.default_rng(0)
@@ -176,3 +176,46 @@ def test_help_shows_examples_and_imports_nothing_heavy():
 def test_a_name_near_one_of_the_catalogue_is_told(folder, capsys):
     assert run(folder, "--check", "--dataset", "KiTS-19") == 0
     assert "KiTS19 is, and would read only" in capsys.readouterr().err
+
+
+def _classes(root, names=("b2", "a10", "a9")):
+    for name in names:
+        (root / name / "deeper").mkdir(parents=True)
+        for index in range(3):
+            pixels = RNG.integers(0, 256, (40, 40), np.uint8)
+            PIL.Image.fromarray(pixels).save(root / name / "deeper" / f"{index}.png")
+    return root
+
+
+def test_folders_are_classes_where_that_is_asked_for(tmp_path):
+    root = _classes(tmp_path / "input")
+    pixels = RNG.integers(0, 256, (40, 40), np.uint8)
+    PIL.Image.fromarray(pixels).save(root / "alone.png")
+    assert run(root, "--out", tmp_path / "out", "--classes") == 0
+    found = manifest.read(tmp_path / "out")
+    assert manifest.class_names(found) == ["a9", "a10", "b2"]
+    batch = mixture.host_batch(tmp_path / "out", global_batch=10, seed=0, number=0)
+    assert batch["label"].dtype == np.int32
+    assert sorted(batch["label"].tolist()) == [-1, *[0] * 3, *[1] * 3, *[2] * 3]
+    assert run(root, "--out", tmp_path / "plain") == 0
+    found = manifest.read(tmp_path / "plain")
+    assert manifest.class_names(found) == [] and "a10" not in json.dumps(found)
+    batch = mixture.host_batch(tmp_path / "plain", global_batch=10, seed=0, number=0)
+    assert set(batch["label"].tolist()) == {-1}
+
+
+def test_parts_of_other_classes_do_not_go_together(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(_classes(tmp_path / "one"), "--out", out, "--classes") == 0
+    other = _classes(tmp_path / "two", ("x", "y"))
+    words = (other, "--out", out, "--add", "--dataset", "two")
+    assert run(*words, "--classes") == 1
+    assert "other --classes" in capsys.readouterr().err
+    assert run(*words) == 0  # images without labels do
+    assert manifest.class_names(manifest.read(out)) == ["a9", "a10", "b2"]
+
+
+def test_classes_of_a_file_are_refused(tmp_path, capsys):
+    path = _classes(tmp_path / "input") / "a9" / "deeper" / "0.png"
+    assert run(path, "--out", tmp_path / "out", "--classes") == 1
+    assert "needs one folder of images a class" in capsys.readouterr().err

@@ -14,7 +14,7 @@ PICTURES = [
 ]
 
 
-def encoded(pixels):
+def encoded(pixels, label=None):
     record = records.Record(
         image=records.png(pixels),
         height=pixels.shape[0],
@@ -28,6 +28,7 @@ def encoded(pixels):
         slice=None,
         source="test",
         intensity_rule="8bit",
+        label=label,
     )
     return records.encode(record)
 
@@ -73,3 +74,10 @@ def test_nothing_to_read_is_an_error():
     source = Source([None, b"no record", None])
     with pytest.raises(ValueError, match="not one record"):
         decoding.Decoder(source, 24, 3, 1)(np.arange(3), [None] * 3)
+
+
+def test_labels_come_along_and_are_minus_one_where_there_are_none():
+    source = Source([encoded(PICTURES[0], 3), None, encoded(PICTURES[1])])
+    found = decoding.Decoder(source, 24, 1, 1)(np.array([0, 1, 2, 0]), [None] * 4)
+    assert found["label"].tolist() == [3, -1, -1, 3]
+    assert found["label"].dtype == np.int32

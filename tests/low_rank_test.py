@@ -7,7 +7,7 @@ import pytest
 import tiny_runs
 
 from lvmmed_jax import config, encoders, planning
-from lvmmed_jax.methods import two_views
+from lvmmed_jax.methods import encoding, two_views
 from lvmmed_jax.models import low_rank
 
 VIT = {"model.encoder": "vit_s16", "model.width": 32, "model.lora_rank": 2}
@@ -29,7 +29,7 @@ def params(settings):
 def test_additions_begin_at_nothing(params):
     assert params["lora"].keys() == {f"Block_{number}" for number in range(12)}
     assert params["lora"]["Block_0"]["qkv"]["down"].shape == (192, 2)
-    merged = two_views.encoder_params(params)
+    merged = encoding.encoder_params(params)
     jax.tree.map(np.testing.assert_array_equal, merged, params["encoder"])
     firsts = [block["qkv"]["down"] for block in params["lora"].values()]
     assert not np.array_equal(firsts[0], firsts[1])
@@ -53,7 +53,7 @@ def test_merging_adds_the_product_to_attentions_kernels_only(params):
 
 def test_gradient_reaches_the_additions_alone(params):
     def total(params):
-        encoder = two_views.encoder_params(params)
+        encoder = encoding.encoder_params(params)
         return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(encoder))
 
     gradient = jax.grad(total)({**params, "lora": params["lora"]})

@@ -1,12 +1,9 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
 
-from lvmmed_jax import config
 from lvmmed_jax.methods import simclr, table
 from lvmmed_jax.train import sharding, state, step
 
@@ -78,17 +75,3 @@ def test_step_is_the_same_on_eight_devices_and_lowers_the_loss():
 def test_unknown_method_names_the_known():
     with pytest.raises(ValueError, match="'simcl'; known: graph_matching, simclr"):
         table.find("simcl")
-
-
-def test_every_method_starts_with_the_same_encoder():
-    """So that a comparison of methods begins at the same random weights."""
-    settings = dataclasses.replace(tiny_runs.CONFIG, simclr=config.SimCLR(0.5))
-    mesh = sharding.make_mesh(1)
-    starts = [
-        jax.jit(method.make_task(settings, mesh).init)(jax.random.key(3))[0]
-        for method in table.METHODS.values()
-    ]
-    for other in starts[1:]:
-        jax.tree.map(
-            np.testing.assert_array_equal, starts[0]["encoder"], other["encoder"]
-        )

@@ -100,3 +100,46 @@ def test_blur_spreads_a_point_as_a_gaussian(sigma):
 def test_normalise_by_channel():
     found = views.normalise(jnp.ones((1, 2, 2, 3)), (0.0, 0.5, 1.0), (1.0, 0.5, 2.0))
     np.testing.assert_allclose(found[0, 0, 0], [1.0, 1.0, 0.0])
+
+
+def _make_small(images, sizes, settings, key=KEY):
+    run = jax.jit(lambda *arrays: views.make_small_views(*arrays, settings, CENTRES))
+    return run(jnp.asarray(images), jnp.asarray(sizes, jnp.int32), key)
+
+
+SMALL = dataclasses.replace(
+    PLAIN, small_crops=3, small_size=8, small_crop_area=(0.05, 0.14)
+)
+
+
+def test_small_views_are_of_small_parts_of_the_image():
+    """Of images that show their own coordinates."""
+    images = np.stack([_ramps(40, 30), _ramps(25, 40)] * 8)
+    made, locations = _make_small(images, [[40, 30], [25, 40]] * 8, SMALL)
+    assert made.shape == (16, 3, 8, 8, 3) and locations.shape == (16, 3, 4, 4, 2)
+    cells = made.reshape(16, 3, 4, 2, 4, 2, 3).mean(axis=(3, 5))[..., :2]
+    np.testing.assert_allclose(cells, locations, atol=0.03)
+    spread = locations.max(axis=(2, 3)) - locations.min(axis=(2, 3))
+    area = np.prod(np.asarray(spread) * 4 / 3, axis=-1)  # of four centres to the whole
+    assert area.min() > 0.045 and area.max() < 0.145
+    assert len(np.unique(np.round(locations[:, :, 0, 0, 0], 4))) > 40
+
+
+def test_small_views_change_no_large_one():
+    images = np.random.default_rng(0).integers(0, 255, (4, 40, 40, 1), np.uint8)
+    large, _ = _make(images, [[40, 40]] * 4)
+    beside, _ = _make(images, [[40, 40]] * 4, SMALL)
+    np.testing.assert_array_equal(large, beside)
+
+
+def test_solarised_is_the_second_view_where_it_is_bright():
+    images = np.random.default_rng(0).integers(0, 255, (32, 40, 40, 1), np.uint8)
+    plain, _ = _make(images, [[40, 40]] * 32)
+    for probability in (1.0, 0.5):
+        settings = dataclasses.replace(PLAIN, solarise_probability=probability)
+        made, _ = _make(images, [[40, 40]] * 32, settings)
+        np.testing.assert_array_equal(made[:, 0], plain[:, 0])
+        inverted = np.where(plain[:, 1] >= 0.5, 1 - plain[:, 1], plain[:, 1])
+        changed = np.abs(made[:, 1] - plain[:, 1]).max(axis=(1, 2, 3)) > 0
+        np.testing.assert_allclose(made[changed, 1], inverted[changed], atol=1e-6)
+        assert changed.all() if probability == 1 else 4 < changed.sum() < 28

@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
     already, lines = 0, _lines(options)
     if options.add:
         already = manifest.num_files(manifest.read(options.out))
+    classes = sources.class_names(options.sources) if options.classes else []
     inputs = sources.expand_all(
         options.sources,
         dataset=options.dataset,
@@ -66,6 +67,7 @@ def main(argv: list[str]) -> int:
         first=already + 1,
         look=looking.looker(looking.num_workers(options.workers), _limits(options)),
         lines=lines,
+        classes=classes,
     )
     settings = {
         "dataset": options.dataset,
@@ -77,6 +79,7 @@ def main(argv: list[str]) -> int:
         "skip_burned_in": options.skip_burned_in,
         "tile_microns": options.tile_microns,
         "names": _digest(lines),
+        "classes": classes or None,
     }
     if options.check:
         return _look(inputs, settings, options)
@@ -313,6 +316,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LISTS",
         type=pathlib.Path,
         help="official lists of the training images of a --dataset of the catalogue",
+    )
+    add(
+        "--classes",
+        action="store_true",
+        help="each folder directly below SOURCE is a class: its images get a label, "
+        "its name goes to the manifest",
     )
     add(
         "--salt-file",

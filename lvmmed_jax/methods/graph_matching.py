@@ -106,16 +106,21 @@ def _make_init(config):
         """Key -> (params, model_state), each a dict with an entry a network."""
         keys = jax.random.split(key, 3)
         params, model_state = two_views.init(networks, config, keys)
-        size = config.matching.graph_size
-        layers = _message_passing(config.model).init(
-            keys[2],
-            jnp.zeros((1, size, config.model.projection_width)),
-            jnp.zeros((1, size, size)),
-        )
-        params["message_passing"] = layers.get("params", {})
+        params["message_passing"] = init_layers(config, keys[2])
         return params, model_state
 
     return init
+
+
+def init_layers(config: configs.Config, key: jax.Array):
+    """The parameters of message passing."""
+    size = config.matching.graph_size
+    layers = _message_passing(config.model).init(
+        key,
+        jnp.zeros((1, size, config.model.projection_width)),
+        jnp.zeros((1, size, size)),
+    )
+    return layers.get("params", {})
 
 
 def _make_connect(config, mesh):

@@ -32,13 +32,9 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
 
     def evaluate(params, model_state, batch, key):
         result, _ = forward(params, model_state, batch, key)
-        cosines = affinity.cosine(result.embedding[:, 0], result.embedding[:, 1])
-        true, other = affinity.mean_affinities(cosines)
         return {
             "loss_no_noise": nt_xent(result.embedding, temperature),
-            "affinity_true": true,
-            "affinity_other": other,
-            **two_views.embedding_metrics(result.embedding, config.matching.graph_size),
+            **two_views.agreement(result.embedding, config.matching.graph_size),
         }
 
     def init(key):

@@ -84,6 +84,7 @@ class ViT(nn.Module):
         train: bool,
         stages: tuple[int, ...] = (),
         frozen: int = 0,
+        visible: jax.Array | None = None,
     ):
         """Normalised images [B, H, W, C] of any size to feature maps.
 
@@ -92,10 +93,13 @@ class ViT(nn.Module):
           train: changes nothing.
           stages: numbers of blocks, from 1 on.
           frozen: how many first blocks, and all before them, pass no gradient on.
+          visible: int [B, L], numbers of the only patches that are looked at (MAE);
+            not with `stages`, windows or relative positions. None: all.
 
         Returns:
           [B, ceil(H / patch), ceil(W / patch), D] float32 after the final norm; with
-          `stages`, a tuple of the maps after these blocks, each normed the same.
+          `stages`, a tuple of the maps after these blocks, each normed the same; with
+          `visible`, [B, L, D], the tokens of these patches.
         """
         row = vit_table.scaled(self.variant, self.width)
         wanted = feature_stages.check(stages, row.depth)
@@ -103,6 +107,9 @@ class ViT(nn.Module):
         grid = x.shape[1:3]
         tokens = self._with_positions(row, x)
         num_extra = tokens.shape[1] - grid[0] * grid[1]
+        if visible is not None:
+            cells = jnp.take_along_axis(tokens[:, num_extra:], visible[..., None], 1)
+            tokens = jnp.concatenate([tokens[:, :num_extra], cells], 1)
         final_norm = mlp.norm(self.dtype, "norm") if row.final_norm else lambda x: x
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         maps = {}
@@ -116,6 +123,8 @@ class ViT(nn.Module):
                 tokens = jax.lax.stop_gradient(tokens)
             if index + 1 in wanted:
                 cells = final_norm(tokens[:, num_extra:]).astype(jnp.float32)
+                if visible is not None:
+                    return cells
                 maps[index + 1] = cells.reshape(-1, *grid, row.width)
         return tuple(maps[stage] for stage in wanted) if stages else maps[row.depth]
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lvmmed_jax import augmentation, finetune_config
-from lvmmed_jax.methods import two_views
+from lvmmed_jax.methods import encoding
 from lvmmed_jax.models import conv_unet, encoder_table, resnet, unet, vit, vit_table
 from lvmmed_jax.tasks import losses, stem
 
@@ -133,7 +133,7 @@ def _around_blocks(encoder: stem.Stem, num_classes: int) -> tuple[Any, Callable]
                 settings.width,
                 jnp.dtype(settings.dtype),
                 settings.remat,
-                two_views.encoder_params(params),
+                encoding.encoder_params(params),
                 feature_map,
                 encoder.frozen_stages,
             )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from lvmmed_jax import config as configs
 from lvmmed_jax import finetune_config, views
-from lvmmed_jax.methods import two_views
+from lvmmed_jax.methods import encoding
 from lvmmed_jax.models import encoder_table, low_rank, position
 
 
@@ -151,7 +151,7 @@ def apply(
     Returns:
       The maps, and the new `batch_stats`.
     """
-    encoder = two_views.encoder_params(params)
+    encoder = encoding.encoder_params(params)
     if stem.is_frozen:
         encoder, train = jax.lax.stop_gradient(encoder), False
     before = model_state["batch_stats"]

@@ -1,0 +1,77 @@
+"""Every pre-training method on the shared corpus, at the size of a laptop.
+
+    python run.py pretrain methods --train.method=dino --data $WORK/shards/train \\
+        --held-out $WORK/shards/val --workdir runs/dino
+
+Encoder, views, batch, optimiser and length are those of `shared_corpus`, except where
+a row says so; docs/baselines.md tells what differs from each paper.
+"""
+
+from typing import Any
+
+from lvmmed_jax import config, config_files
+
+# a row of methods/table.py -> overrides; rates are the best of a few that were tried
+LAPTOP: dict[str, dict[str, Any]] = {
+    "graph_matching": {},
+    "simclr": {},
+    "moco_v2": {
+        "moco.hidden": 256,
+        "moco.queue_size": 1024,
+        "moco.decay": 0.99,
+    },
+    "moco_v3": {
+        "moco_v3.hidden": 256,
+        "moco_v3.width": 128,
+    },
+    "barlow_twins": {
+        "barlow_twins.hidden": 512,
+        "barlow_twins.width": 512,
+    },
+    "vicreg": {
+        "vicreg.hidden": 512,
+        "vicreg.width": 512,
+    },
+    "vicregl": {
+        "vicreg.hidden": 512,
+        "vicreg.width": 512,
+        "vicregl.local_width": 128,
+        "vicregl.num_matches": 6,
+    },
+    "swav": {
+        "swav.hidden": 256,
+        "swav.num_prototypes": 128,
+        "swav.queue_size": 512,
+        "swav.queue_from": 0.1,
+        "swav.frozen": 0.05,
+    },
+    "deepcluster_v2": {
+        "deepcluster.hidden": 256,
+        "deepcluster.num_prototypes": 128,
+        "deepcluster.bank_size": 8192,
+        "deepcluster.cluster_every_steps": 100,
+    },
+    "dino": {
+        "dino.hidden": 256,
+        "dino.width": 64,
+        "dino.num_prototypes": 512,
+        "dino.decay": 0.99,
+    },
+    "mae": {
+        "model.encoder": "vit_s16",
+        "model.width": 16,
+        "mae.decoder_width": 96,
+        "mae.decoder_depth": 2,
+        "mae.decoder_heads": 4,
+    },
+    "supervised": {},
+}
+
+
+def get_config(**overrides) -> config.Config:
+    """The settings of `train.method`, with "section.key" replaced."""
+    method = overrides.get("train.method", "graph_matching")
+    return config_files.load(
+        "shared_corpus",
+        {"train.method": method, **LAPTOP.get(method, {}), **overrides},
+    )
