@@ -6,6 +6,8 @@ import pathlib
 import sys
 from typing import Any
 
+from lvmmed_jax import overriding
+
 _START = ("model", "sha256", "licence")  # what run.json has of it
 _ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is there
 _EXAMPLE = """example:
@@ -251,15 +253,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments, rest = parser.parse_known_args(argv)
-    overrides = {}
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or "." not in name or not equals:
-            parser.error(
-                f"unknown argument {word!r}; overrides are --section.key=value"
-            )
-        overrides[name] = value
-    return arguments, overrides
+    return arguments, overriding.parse(parser, rest)
 
 
 def _cluster(arguments: argparse.Namespace) -> tuple | None:

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvmmed_jax import health
@@ -18,13 +18,18 @@ from lvmmed_jax.report import (
     summary,
 )
 
+_AXES = (
+    "Images seen compare runs of other batch sizes; time is that of the machines they "
+    "ran on. Losses of other methods or graph sizes have other scales."
+)
 
-def write(all_runs: Sequence[runs.Run], path: pathlib.Path) -> None:
-    """Writes the page under a temporary name and renames it; makes its folder."""
+
+def write(text: str, path: pathlib.Path) -> None:
+    """Writes a page under a temporary name and renames it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(page(all_runs), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -36,12 +41,13 @@ def page(all_runs: Sequence[runs.Run]) -> str:
     names = ", ".join(run.name for run in all_runs)
     title = f"{'Pre-training runs' if several else 'Pre-training run'} {names}"
     whose = f"The pictures are those of {all_runs[0].name}."
+    alone = {run.name: [run] for run in all_runs}
     body = [
         *map(_verdict, all_runs),
         markup.paragraph(whose) if several else "",
         _differences(all_runs) if several else "",
         _numbers(all_runs),
-        _compared_curves(all_runs) if several else _curves(all_runs[0]),
+        compared_curves(alone) if several else _curves(all_runs[0]),
         pictures.views(all_runs[0]),
         pictures.affinity(all_runs[0]),
         results.section(all_runs),
@@ -110,26 +116,32 @@ def _curves(run: runs.Run) -> str:
     return markup.section("Curves", f"<p>{_health(run)}</p>", *charts)
 
 
-def _compared_curves(all_runs: Sequence[runs.Run]) -> str:
-    """A chart a metric, over what the reader chooses."""
-    lines = [(curves.key_line(index), run.name) for index, run in enumerate(all_runs)]
-    note = markup.note(
-        "Images seen compare runs of other batch sizes; time is that of the machines "
-        "they ran on. Losses of other methods or graph sizes have other scales."
-    )
+def compared_curves(
+    groups: Mapping[str, Sequence[runs.Run]],
+    *notes: str,
+    shown: Sequence[panels.Panel] = panels.PANELS,
+) -> str:
+    """A chart a metric, over what the reader chooses; a curve a group, by its name."""
+    lines = [(curves.key_line(index), name) for index, name in enumerate(groups)]
+    note = markup.note(" ".join([*notes, _AXES]))
+    all_runs = [run for group in groups.values() for run in group]
     choices = [
-        (f"over {axis.name}", _charts(all_runs, axis))
+        (f"over {axis.name}", _charts(list(groups.values()), axis, shown))
         for axis in curves.shared_axes(all_runs)
     ]
     parts = (note, markup.key(lines), markup.choice("axis", choices))
     return markup.section("Curves", *parts)
 
 
-def _charts(all_runs: Sequence[runs.Run], axis: curves.Axis) -> str:
+def _charts(
+    groups: Sequence[Sequence[runs.Run]],
+    axis: curves.Axis,
+    shown: Sequence[panels.Panel],
+) -> str:
     wide, small = [], []
-    for panel in panels.PANELS:
+    for panel in shown:
         for key in panel.labels:
-            if picture := curves.compared(all_runs, panel, key, axis):
+            if picture := curves.compared(groups, panel, key, axis):
                 title = panels.title(panel, key)
                 cell = markup.figure(picture, panel.note, title)
                 (small if panel.small else wide).append(cell)
