@@ -27,8 +27,8 @@ from sklearn import model_selection
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from data_pipelines import intensity, sources
-from data_pipelines.readers import nifti, volumes
+from data_pipelines import intensity
+from data_pipelines.readers import formats, nifti, volumes
 
 _SIDES = ("train", "val", "test")
 _FOLDS = {"test": range(5), "val": range(5, 8), "train": range(8, 20)}
@@ -111,7 +111,7 @@ def _hippocampus(folder: pathlib.Path, out: pathlib.Path) -> None:
 
 
 def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
-    endings = sources.EXTENSIONS["PNG"] + sources.EXTENSIONS["JPEG"]
+    endings = formats.EXTENSIONS["PNG"] + formats.EXTENSIONS["JPEG"]
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
 
 

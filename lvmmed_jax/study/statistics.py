@@ -91,9 +91,10 @@ def over_images(
       theirs: likewise.
     """
     seeds = sorted(ours.keys() & theirs.keys())
-    differences = [ours[seed].astype(float) - theirs[seed] for seed in seeds]
-    if not seeds or len({len(each) for each in differences}) > 1:
+    lengths = {len(side[seed]) for side in (ours, theirs) for seed in seeds}
+    if len(lengths) != 1:
         return None
+    differences = [ours[seed].astype(float) - theirs[seed] for seed in seeds]
     return probes.bootstrap(np.mean(differences, axis=0), seed=0)
 
 
