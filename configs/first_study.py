@@ -16,13 +16,18 @@ from lvmmed_jax import config_files
 from lvmmed_jax.study import grid
 
 try:
-    METHODS = config_files.read("methods").LAPTOP
+    LAPTOP = config_files.read("methods").LAPTOP
 except FileNotFoundError:
-    METHODS = {"graph_matching": {}, "simclr": {"train.method": "simclr"}}
+    LAPTOP = {"graph_matching": {}, "simclr": {}}
+OF_VITS = ("moco_v3", "mae")  # another encoder, or made for one
 
 STUDY = grid.Study(
     config="shared_corpus",
-    variants=METHODS,
+    variants={
+        name: {"train.method": name, **own}
+        for name, own in LAPTOP.items()
+        if name not in OF_VITS
+    },
     evaluation=grid.Evaluation(
         data=("brain_tumor_mri", "breast_ultrasound", "nuclei", "hippocampus")
     ),

@@ -11,7 +11,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 # part -> the parts of this project that it may import; the longest prefix counts
 ALLOWED = {
     "data_pipelines": {"data_pipelines"},
-    "configs": {"lvmmed_jax.config", "lvmmed_jax.config_files"},
+    "configs": {
+        "lvmmed_jax.config",
+        "lvmmed_jax.config_files",
+        "lvmmed_jax.study.grid",
+    },
     "lvmmed_jax.config": set(),
     "lvmmed_jax.matching": {"lvmmed_jax.matching"},
     "lvmmed_jax.models": {"lvmmed_jax.models"},
@@ -110,6 +114,19 @@ ALLOWED = {
         "lvmmed_jax.weights",
     },
     "lvmmed_jax.release.training": {"lvmmed_jax.report.runs"},
+    "lvmmed_jax.study": {
+        "data_pipelines.manifest",
+        "lvmmed_jax.config",
+        "lvmmed_jax.config_files",
+        "lvmmed_jax.files",
+        "lvmmed_jax.health",
+        "lvmmed_jax.probes",
+        "lvmmed_jax.report",
+        "lvmmed_jax.study",
+        "lvmmed_jax.train.writer",
+        "lvmmed_jax.weights.reading",
+    },
+    "lvmmed_jax.study.grid": set(),
     "lvmmed_jax.weights": {
         "lvmmed_jax.files",
         "lvmmed_jax.models",

@@ -33,7 +33,6 @@ def main(argv: list[str]) -> int:
     from lvmmed_jax.train import interruption
 
     study, workdir = _study(arguments, overrides), arguments.workdir
-    jobs.check(study)
     inputs = record.Inputs(arguments.data, arguments.held_out, arguments.labelled)
     record.write(study, workdir, inputs)
     if len(groups := jobs.by_images(study)) > 1:
@@ -60,13 +59,14 @@ def main(argv: list[str]) -> int:
 
 
 def _study(arguments: argparse.Namespace, overrides: dict[str, Any]):
-    """The study of the config file, as the command line changes it."""
+    """The study of the config file, checked, as the command line changes it."""
     from lvmmed_jax import config_files
-    from lvmmed_jax.study import grid
+    from lvmmed_jax.study import grid, jobs
 
     study = grid.override(config_files.load_study(arguments.config), overrides)
     if arguments.seeds is not None:
         study = dataclasses.replace(study, seeds=arguments.seeds)
+    jobs.check(study)
     if arguments.only is None:
         return study
     unknown = [name for name in arguments.only if name not in study.variants]

@@ -56,11 +56,13 @@ def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> None:
 
 
 def _merged(before: dict[str, Any] | None, study: grid.Study) -> dict[str, Any]:
-    content = dataclasses.asdict(study) | {"same_images": jobs.by_images(study)}
     if before:
-        content["variants"] = before["variants"] | content["variants"]
-        content["seeds"] = sorted({*before["seeds"], *content["seeds"]})
-    return content
+        study = dataclasses.replace(
+            study,
+            variants=before["variants"] | study.variants,
+            seeds=tuple(sorted({*before["seeds"], *study.seeds})),
+        )
+    return dataclasses.asdict(study) | {"same_images": jobs.by_images(study)}
 
 
 def _digest(shards: pathlib.Path | None) -> str | None:

@@ -69,13 +69,13 @@ def _charts(found: comparison.Comparison) -> str:
         if any(changed):
             differences.append(figures.Dots(*mark, changed))
     left = figures.intervals("Means of the seeds", found.labels, values)
-    cells = [markup.figure(left, "From the lowest seed to the highest.", "Values")]
+    cells = [markup.figure(left, "From the lowest seed to the highest.", "In percent")]
     if differences:
         right = figures.intervals(
             f"Less {found.baseline}", found.labels, differences, equality=True
         )
         note = "95 % t intervals over the seeds; of one seed none."
-        cells.append(markup.figure(right, note, f"Less {found.baseline}"))
+        cells.append(markup.figure(right, note, f"Less {found.baseline}, in points"))
     return markup.grid("wide", cells)
 
 
@@ -90,19 +90,20 @@ def _estimate(cell: comparison.Cell | None) -> dict[str, float] | None:
     if cell is None:
         return None
     spread = cell.spread
-    return {"value": spread.mean, "low": spread.low, "high": spread.high}
+    return _percent(spread.mean, spread.low, spread.high)
 
 
 def _change(cell: comparison.Cell | None) -> dict[str, float] | None:
     if cell is None or cell.paired is None:
         return None
     paired = cell.paired
-    known = paired.count > 1
-    return {
-        "value": paired.value,
-        "low": paired.low if known else paired.value,
-        "high": paired.high if known else paired.value,
-    }
+    if paired.count == 1:
+        return _percent(paired.value, paired.value, paired.value)
+    return _percent(paired.value, paired.low, paired.high)
+
+
+def _percent(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": 100 * value, "low": 100 * low, "high": 100 * high}
 
 
 def _tuning(found: comparison.Comparison) -> str:
