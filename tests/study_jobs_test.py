@@ -117,13 +117,3 @@ def test_variants_of_one_group_see_the_same_images_in_the_same_order(tmp_path):
 
     np.testing.assert_array_equal(indices("matching", 0), indices("simclr", 0))
     assert np.any(indices("matching", 0) != indices("matching", 1))
-
-
-def test_data_sets_lie_below_the_labelled_folder(tmp_path):
-    (tmp_path / "brain").mkdir()
-    found = jobs.places(("packaged:mni", "brain"), tmp_path)
-    assert found == ["packaged:mni", str(tmp_path / "brain")]
-    with pytest.raises(FileNotFoundError, match=r"no cells in .*\(--labelled\)"):
-        jobs.places(("cells",), tmp_path)
-    with pytest.raises(FileNotFoundError, match="no cells in --labelled FOLDER"):
-        jobs.places(("cells",), None)

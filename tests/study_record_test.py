@@ -53,3 +53,19 @@ def test_what_is_not_there_is_named_before_anything_runs(tmp_path, shards):
     with pytest.raises(FileNotFoundError, match="none"):
         record.write(study, workdir, nothing)
     assert not workdir.exists()
+
+
+def test_data_sets_lie_below_the_labelled_folder(tmp_path):
+    inputs = record.Inputs(tmp_path, None, _labelled(tmp_path))
+    assert inputs.place("packaged:mni") == "packaged:mni"
+    assert inputs.place("brain") == str(tmp_path / "brain")
+    with pytest.raises(FileNotFoundError, match=r"no heart in .*\(--labelled\)"):
+        inputs.place("heart")
+
+
+def test_every_data_set_of_a_study_is_looked_for(tmp_path, shards):
+    study = studies.make(tmp_path, tuning=studies.TUNING, knn_data="lungs")
+    assert study.labelled == ["brain", "cells", "lungs"]
+    inputs = record.Inputs(shards, None, _labelled(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no lungs"):
+        record.write(study, tmp_path / "study", inputs)

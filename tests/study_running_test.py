@@ -7,7 +7,7 @@ import multiprocessing
 import pytest
 import studies
 
-from lvmmed_jax.study import jobs, results, running, tuning
+from lvmmed_jax.study import finished, jobs, results, running, tuning
 
 
 def _run(study, workdir, done=None, index=0, count=1, actions=None):
@@ -150,10 +150,43 @@ def test_a_variant_whose_short_run_failed_is_not_made(tmp_path):
 
     outcome = _run(study, tmp_path, actions=whole._replace(train=fail))
     assert len(outcome.failed) == 2
-    assert "simclr: its tuning is not finished" in outcome.failed[1]
+    assert "simclr: its tuning has no result" in outcome.failed[1]
     runs = {name for _, name in done if name.startswith("runs/")}
     assert runs == {"runs/matching-0", "runs/matching-1"}
     assert tuning.chosen(study, tmp_path, "simclr") is None
+
+
+def test_a_short_run_that_diverges_is_a_result(tmp_path):
+    """Its value is not taken; the others decide, and nothing is tried again."""
+    study, done = studies.make(tmp_path, tuning=studies.TUNING), []
+    whole = studies.actions(done)
+
+    def diverge(job):
+        if job.name in ("tuning/simclr-0.006", "runs/matching-1"):
+            job.folder.mkdir(parents=True, exist_ok=True)
+            finished.write_diverged(job, "10 steps in a row")
+            raise ValueError("10 steps in a row")
+        return whole.train(job)
+
+    outcome = _run(study, tmp_path, actions=whole._replace(train=diverge))
+    assert outcome.failed == ["runs/matching-1: 10 steps in a row"]  # a full run
+    written = json.loads((tmp_path / "tuning" / "simclr.json").read_text())
+    assert written["chosen"] == {"optimizer.learning_rate": 0.003}
+    assert written["tried"][2] == {"value": 0.006, "score": None, "diverged": True}
+    done.clear()
+    assert _run(study, tmp_path, done) == running.Outcome([], 0)
+    assert {name for _, name in done} == {"runs/matching-1"}
+
+
+def test_other_settings_are_refused_before_anything_is_made(tmp_path):
+    study, done = studies.make(tmp_path), []
+    _run(study, tmp_path)
+    path = tmp_path / "runs" / "simclr-1" / "config.json"
+    path.write_text(path.read_text().replace('"steps": 6', '"steps": 9'))
+    (tmp_path / "runs" / "matching-0" / "evaluation.json").unlink()
+    with pytest.raises(ValueError, match=r"simclr-1 .*train\.steps: 6, there 9"):
+        _run(study, tmp_path, done)
+    assert not done
 
 
 def _part(folder, index):

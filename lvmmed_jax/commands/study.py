@@ -83,20 +83,25 @@ def _train(job, study, inputs) -> int:
     import jax
 
     from lvmmed_jax.commands import pretrain
+    from lvmmed_jax.study import finished
+    from lvmmed_jax.train import guard
 
-    knn_data = study.knn_data and inputs.places((study.knn_data,))[0]
-    with contextlib.redirect_stdout(sys.stderr):
-        code = pretrain.run(
-            job.config_name,
-            data=inputs.data,
-            held_out=inputs.held_out,
-            workdir=job.folder,
-            overrides=job.overrides,
-            as_json=False,
-            knn_data=knn_data,
-        )
-    jax.clear_caches()  # the next run has programs of its own
-    return code
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return pretrain.run(
+                job.config_name,
+                data=inputs.data,
+                held_out=inputs.held_out,
+                workdir=job.folder,
+                overrides=job.overrides,
+                as_json=False,
+                knn_data=study.knn_data and inputs.place(study.knn_data),
+            )
+    except guard.NonFiniteError as error:
+        finished.write_diverged(job, str(error))
+        raise
+    finally:
+        jax.clear_caches()  # the next run has programs of its own
 
 
 def _evaluate(job, inputs) -> None:
@@ -108,7 +113,7 @@ def _evaluate(job, inputs) -> None:
     with pretraining.claimed(job.folder):
         evaluate.run(
             str(job.folder),
-            data=inputs.places(job.evaluation.data),
+            data=[inputs.place(name) for name in job.evaluation.data],
             tasks=job.evaluation.tasks,
             seed=0,
             part=job.evaluation.part,

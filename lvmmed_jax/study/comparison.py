@@ -8,7 +8,7 @@ import numpy as np
 
 from lvmmed_jax import probes
 from lvmmed_jax.report import measures, runs
-from lvmmed_jax.study import finished, grid, jobs, record, statistics
+from lvmmed_jax.study import finished, grid, intervals, jobs, record
 
 _SIDES = ("pretrained", grid.RANDOM)  # of a result
 
@@ -22,14 +22,14 @@ class Cell(NamedTuple):
       by_image: the same over the test images; None where they are not stored.
     """
 
-    spread: statistics.Spread
-    paired: statistics.Paired | None
+    spread: intervals.Spread
+    paired: intervals.Paired | None
     by_image: probes.Interval | None
 
     @property
     def is_clear(self) -> bool:
         """Whether it differs from the baseline whichever way one asks."""
-        return self.paired is not None and statistics.is_clear(
+        return self.paired is not None and intervals.is_clear(
             self.paired, self.by_image
         )
 
@@ -169,11 +169,11 @@ def _cells(own: Sequence[_Values], base: Sequence[_Values] | None) -> list[Cell 
 def _cell(one: _Values, other: _Values | None) -> Cell | None:
     if not one.by_seed:
         return None
-    spread = statistics.spread(list(one.by_seed.values()))
+    spread = intervals.spread(list(one.by_seed.values()))
     if other is None:
         return Cell(spread, None, None)
     return Cell(
         spread,
-        statistics.paired(one.by_seed, other.by_seed),
-        statistics.over_images(one.by_image, other.by_image),
+        intervals.paired(one.by_seed, other.by_seed),
+        intervals.over_images(one.by_image, other.by_image),
     )

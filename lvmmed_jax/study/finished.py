@@ -5,8 +5,11 @@ import pathlib
 from typing import Any
 
 from lvmmed_jax import config as configs
+from lvmmed_jax import files
 from lvmmed_jax.study import grid, jobs
 from lvmmed_jax.train import writer
+
+_DIVERGED = "diverged.json"
 
 
 def is_trained(job: jobs.Job) -> bool:
@@ -26,6 +29,24 @@ def is_trained(job: jobs.Job) -> bool:
         )
     # the last that a run writes
     return (job.folder / "pictures" / "pretrain.npz").is_file()
+
+
+def is_done(job: jobs.Job) -> bool:
+    """Whether nothing is left to do for the run."""
+    return is_diverged(job) or (is_trained(job) and is_evaluated(job))
+
+
+def is_diverged(job: jobs.Job) -> bool:
+    """Whether a short run came to no end: its value of the setting is not taken.
+
+    A full run is tried again.
+    """
+    return job.is_trial and (job.folder / _DIVERGED).is_file()
+
+
+def write_diverged(job: jobs.Job, reason: str) -> None:
+    """Notes in the run's folder that its loss was not finite any more."""
+    files.write_json(job.folder / _DIVERGED, {"reason": reason})
 
 
 def is_evaluated(job: jobs.Job) -> bool:
@@ -52,7 +73,12 @@ def _asked(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def seconds(job: jobs.Job) -> float | None:
-    """How long a finished run took, measured too; None: it is not finished."""
+    """How long a finished run took, measured too; None: it is not finished.
+
+    0 of one that diverged: it says nothing about the others.
+    """
+    if is_diverged(job):
+        return 0.0
     evaluation = read_json(job.folder / "evaluation.json")
     last = writer.latest(writer.read(job.folder / writer.FILE))
     if evaluation is None or "seconds" not in last:

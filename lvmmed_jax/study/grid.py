@@ -76,6 +76,12 @@ class Study:
         """That of the runs, and that of the tuning where there is one."""
         return (self.evaluation, *([self.tuning.evaluation] if self.tuning else []))
 
+    @property
+    def labelled(self) -> list[str]:
+        """Every data set that anything is measured on."""
+        names = [name for one in self.evaluations for name in one.data]
+        return list(dict.fromkeys(filter(None, [*names, self.knn_data])))
+
 
 def override(study: Study, overrides: dict[str, Any]) -> Study:
     """The study with settings of all its runs replaced.

@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lvmmed_jax import config as configs
@@ -35,6 +34,11 @@ class Job(NamedTuple):
     def config(self) -> configs.Config:
         """The run's settings."""
         return config_files.load(self.config_name, self.overrides)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is one of those that choose a setting."""
+        return self.folder.parent.name == TRIALS
 
     @property
     def name(self) -> str:
@@ -134,11 +138,9 @@ def check(study: grid.Study) -> None:
     for name, own in study.variants.items():
         try:
             config = config_files.load(study.config, {**study.overrides, **own})
-            configs.validate(config)
-            for job in (
-                trials(study, pathlib.Path(), name).values() if study.tuning else ()
-            ):
-                configs.validate(job.config)
+            tried = trials(study, pathlib.Path(), name) if study.tuning else {}
+            for each in (config, *(job.config for job in tried.values())):
+                configs.validate(each)
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"variant {name!r}: {error}") from error
 
@@ -160,26 +162,6 @@ def by_images(study: grid.Study) -> list[list[str]]:
             data.most_repeats,
             config.matching.graph_size,
             config.train.steps,
-            config.optimizer.accumulate,
         )
         groups[key].append(name)
     return list(groups.values())
-
-
-def places(names: Sequence[str], labelled: pathlib.Path | None) -> list[str]:
-    """Data sets as `evaluate` takes them: packaged ones by name, folders by path.
-
-    Raises:
-      FileNotFoundError: there is no such folder.
-    """
-    found = []
-    for name in names:
-        if name.startswith("packaged:"):
-            found.append(name)
-            continue
-        path = (labelled or pathlib.Path()) / name
-        if not path.exists():
-            flag = f"{labelled} (--labelled)" if labelled else "--labelled FOLDER"
-            raise FileNotFoundError(f"no {name} in {flag}, which the study measures on")
-        found.append(str(path))
-    return found

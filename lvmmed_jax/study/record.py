@@ -27,9 +27,21 @@ class Inputs(NamedTuple):
     held_out: pathlib.Path | None
     labelled: pathlib.Path | None
 
-    def places(self, names: tuple[str, ...]) -> list[str]:
-        """Labelled data sets by their paths, see `jobs.places`."""
-        return jobs.places(names, self.labelled)
+    def place(self, name: str) -> str:
+        """A data set as `evaluate` takes it: packaged by name, a folder by its path.
+
+        Raises:
+          FileNotFoundError: there is no such folder.
+        """
+        if name.startswith("packaged:"):
+            return name
+        path = (self.labelled or pathlib.Path()) / name
+        if path.exists():
+            return str(path)
+        where = (
+            f"{self.labelled} (--labelled)" if self.labelled else "--labelled FOLDER"
+        )
+        raise FileNotFoundError(f"no {name} in {where}, which the study measures on")
 
 
 def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> None:
@@ -39,8 +51,8 @@ def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> None:
       FileNotFoundError: data that it needs is not there.
       ValueError: the folder holds a study on other shards.
     """
-    for evaluation in study.evaluations:
-        inputs.places(evaluation.data)
+    for name in study.labelled:
+        inputs.place(name)
     hashes = {name: _digest(getattr(inputs, name)) for name in _SHARDS}
     workdir.mkdir(parents=True, exist_ok=True)
     with files.locked(workdir / _LOCK, wait=True):

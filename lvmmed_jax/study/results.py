@@ -53,7 +53,7 @@ def _rows(job: jobs.Job) -> Iterator[dict[str, Any]]:
     if not finished.is_trained(job) or not last:
         return
     run = {
-        "stage": "full" if job.folder.parent.name == jobs.RUNS else "tuning",
+        "stage": "tuning" if job.is_trial else "full",
         "variant": job.variant,
         "seed": job.seed,
         "steps": last["step"],

@@ -3,18 +3,14 @@
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from lvmmed_jax.report import summary
 from lvmmed_jax.study import finished, grid, jobs, results, tuning
 
-_MISTAKES = (
-    ValueError,
-    OSError,
-    ImportError,
-    RuntimeError,
-)  # of a run; the others go on
+# of one run: the others go on
+_MISTAKES = (ValueError, OSError, ImportError, RuntimeError)
 
 
 class Actions(NamedTuple):
@@ -54,6 +50,8 @@ def run(
       ValueError: a run in the folder has other settings.
     """
     failed = []
+    for job in known(study, workdir):
+        finished.is_trained(job)  # refuses other settings before anything is made
     for job in _in_turn(study, workdir, part, failed):
         try:
             if code := _finish(study, workdir, job, actions):
@@ -77,34 +75,38 @@ def known(study: grid.Study, workdir: pathlib.Path) -> Iterator[jobs.Job]:
 
 
 def _in_turn(study, workdir, part: jobs.Part, failed: list[str]) -> Iterator[jobs.Job]:
-    """The jobs of a part; what is not finished is announced."""
+    """The jobs of a part that are not done, each told of."""
     tried = {name: jobs.trials(study, workdir, name).values() for name in part.tuned}
     every = [job for some in tried.values() for job in some]
     # a setting that is not chosen yet changes no time
     every += [jobs.full(study, workdir, *pair, {}) for pair in part.runs]
     for variant, some in tried.items():
-        for job in some:
-            yield _announce(every, job)
+        yield from _missing(every, some)
         taken = tuning.chosen(study, workdir, variant)
         path = tuning.write(study, workdir, variant)
         if taken is None:
-            failed.append(f"{variant}: its tuning is not finished, see {path}")
+            failed.append(f"{variant}: its tuning has no result, see {path}")
             continue
         words = ", ".join(f"{key}={value:g}" for key, value in taken.items())
         print(f"{variant}: {words}, see {path}", file=sys.stderr)
     for variant, seed in part.runs:
         taken = tuning.chosen(study, workdir, variant)
         if taken is not None:
-            yield _announce(every, jobs.full(study, workdir, variant, seed, taken))
+            job = jobs.full(study, workdir, variant, seed, taken)
+            yield from _missing(every, [job])
 
 
 def _finish(study, workdir, job: jobs.Job, actions: Actions) -> int:
     """Brings a run to its end; the exit code of one that was stopped."""
-    if finished.is_trained(job) and finished.is_evaluated(job):
-        return 0
     if not finished.is_trained(job):
-        if code := actions.train(job):
-            return code
+        try:
+            if code := actions.train(job):
+                return code
+        except ValueError as error:
+            if not finished.is_diverged(job):
+                raise
+            print(f"{job.name}: {actions.one_line(error)}", file=sys.stderr)
+            return 0
         results.write(workdir, known(study, workdir))
     if not finished.is_evaluated(job):
         actions.evaluate(job)
@@ -112,24 +114,24 @@ def _finish(study, workdir, job: jobs.Job, actions: Actions) -> int:
     return 0
 
 
-def _announce(all_jobs: Sequence[jobs.Job], job: jobs.Job) -> jobs.Job:
-    """Tells of a run that is to be made, and how long it and the others may take.
+def _missing(every: Sequence[jobs.Job], some: Iterable[jobs.Job]) -> Iterator[jobs.Job]:
+    """Those of `some` that are not done; says how long they and the others may take.
 
     Args:
-      all_jobs: of the part, in whatever settings.
-      job: that comes now.
-
-    Returns:
-      The job itself.
+      every: job of the part, in whatever settings.
+      some: that come now.
     """
-    if finished.is_trained(job) and finished.is_evaluated(job):
-        return job
-    steps = {each.folder: each.config.train.steps for each in all_jobs}
-    taken = {each.folder: finished.seconds(each) for each in all_jobs}
-    rates = [taken[folder] / steps[folder] for folder in steps if taken[folder]]
-    to_do = sum(steps[folder] for folder in steps if taken[folder] is None)
-    left = statistics.median(rates) * to_do if rates else None
-    words = "" if left is None else f", about {summary.duration(left)} left"
-    number = sum(each is not None for each in taken.values()) + 1
-    print(f"[{number}/{len(steps)}] {job.name}{words}", file=sys.stderr)
-    return job
+    steps = {each.folder: each.config.train.steps for each in every}
+    for job in some:
+        if finished.is_done(job):
+            continue
+        taken = {each.folder: finished.seconds(each) for each in every}
+        rates = [taken[folder] / steps[folder] for folder in steps if taken[folder]]
+        to_do = [folder for folder in steps if taken[folder] is None]
+        words = ""
+        if rates:
+            left = statistics.median(rates) * sum(steps[folder] for folder in to_do)
+            words = f", about {summary.duration(left)} left"
+        number = len(steps) - len(to_do) + 1
+        print(f"[{number}/{len(steps)}] {job.name}{words}", file=sys.stderr)
+        yield job

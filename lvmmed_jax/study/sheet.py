@@ -1,7 +1,7 @@
 """The HTML page of a study, made of the pieces that the page of runs has."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lvmmed_jax import health
@@ -118,10 +118,10 @@ def _tuning(found: comparison.Comparison) -> str:
             lines.append([variant, tables.ABSENT, tables.ABSENT])
             continue
         ((key, value),) = chosen["chosen"].items()
-        tried = [(each["value"], each["score"]) for each in chosen["tried"]]
-        at_edge = value in (min(tried)[0], max(tried)[0])
+        tried = [each["value"] for each in chosen["tried"]]
+        at_edge = value in (min(tried), max(tried))
         told = f"{key.split('.')[1].replace('_', ' ')} {value:g}"
-        scores = ", ".join(f"{one:g}: {100 * score:.1f}" for one, score in tried)
+        scores = ", ".join(map(_score, chosen["tried"]))
         lines.append([variant, (told, "at the edge") if at_edge else told, scores])
     note = markup.note(
         "The value with the highest score is taken: the mean over data sets of what "
@@ -130,6 +130,12 @@ def _tuning(found: comparison.Comparison) -> str:
     )
     table = markup.table(("", "taken", "tried: score"), lines)
     return markup.section("What was chosen by short runs", table, note)
+
+
+def _score(tried: Mapping[str, Any]) -> str:
+    diverged = "diverged" if tried["diverged"] else tables.ABSENT
+    score = tried["score"]
+    return f"{tried['value']:g}: {diverged if score is None else f'{100 * score:.1f}'}"
 
 
 def _runs(found: comparison.Comparison) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lvmmed_jax import files, probes
-from lvmmed_jax.study import comparison, statistics
+from lvmmed_jax.study import comparison, intervals
 
 ABSENT = "–"
 CLEAR = ("▲", "▼")  # above the baseline, below it
@@ -43,7 +43,7 @@ def difference(cell: comparison.Cell | None) -> list[str]:
     return lines
 
 
-def _interval(one: statistics.Paired | probes.Interval) -> str:
+def _interval(one: intervals.Paired | probes.Interval) -> str:
     return f"{_points(one.value)} [{_points(one.low)}, {_points(one.high)}]"
 
 
@@ -65,7 +65,7 @@ def meaning(found: comparison.Comparison) -> list[str]:
     ]
     if few > 1:
         said.append(
-            f"With {few} seeds the first reaches {statistics.reach(few):.2f} standard "
+            f"With {few} seeds the first reaches {intervals.reach(few):.2f} standard "
             "deviations of the differences to each side: a smaller one cannot be told "
             "from none."
         )
@@ -74,7 +74,7 @@ def meaning(found: comparison.Comparison) -> list[str]:
     said.append(
         f"{CLEAR[0]} and {CLEAR[1]} mark differences of which both intervals leave out "
         f"0. There are {len(compared)} comparisons and no correction for their number: "
-        f"by chance alone about {len(compared) / 20:.1f} leave out 0 in one of the two."
+        f"by chance alone about {len(compared) / 20:.1f} intervals of each kind leave out 0."
     )
     return said
 

@@ -14,23 +14,25 @@ def chosen(
     """What the full runs of a variant take: "section.key" -> value.
 
     Returns:
-      Nothing to replace where nothing is tuned; None where a short run is missing.
+      Nothing to replace where nothing is tuned; None where a short run is missing, or
+      all of them diverged.
     """
     if study.tuning is None:
         return {}
-    found = scores(study, workdir, variant)
-    if None in found.values():
+    trials = jobs.trials(study, workdir, variant)
+    found = {x: each for x, each in scores(trials).items() if each is not None}
+    if not found or not all(map(finished.is_done, trials.values())):
         return None
     return {study.tuning.key: max(found, key=found.get)}
 
 
-def scores(
-    study: grid.Study, workdir: pathlib.Path, variant: str
-) -> dict[float, float | None]:
-    """Value of the setting -> its score, None where the run is not finished."""
+def scores(trials: dict[float, jobs.Job]) -> dict[float, float | None]:
+    """Value of the setting -> its score, None where the run has none."""
     return {
-        value: score(job.folder) if _is_done(job) else None
-        for value, job in jobs.trials(study, workdir, variant).items()
+        value: None
+        if finished.is_diverged(job) or not finished.is_done(job)
+        else score(job.folder)
+        for value, job in trials.items()
     }
 
 
@@ -45,13 +47,13 @@ def score(folder: pathlib.Path) -> float:
 
 def write(study: grid.Study, workdir: pathlib.Path, variant: str) -> pathlib.Path:
     """Writes down what was tried and what was taken; returns the file."""
-    found, taken = scores(study, workdir, variant), chosen(study, workdir, variant)
+    trials = jobs.trials(study, workdir, variant)
+    tried = [
+        {"value": x, "score": each, "diverged": finished.is_diverged(trials[x])}
+        for x, each in scores(trials).items()
+    ]
     path = workdir / jobs.TRIALS / f"{variant}.json"
-    tried = [{"value": value, "score": each} for value, each in found.items()]
-    content = {"key": study.tuning.key, "tried": tried, "chosen": taken}
-    files.write_json(path, content)
+    path.parent.mkdir(exist_ok=True)
+    taken = chosen(study, workdir, variant)
+    files.write_json(path, {"key": study.tuning.key, "tried": tried, "chosen": taken})
     return path
-
-
-def _is_done(job: jobs.Job) -> bool:
-    return finished.is_trained(job) and finished.is_evaluated(job)
