@@ -74,7 +74,8 @@ def meaning(found: comparison.Comparison) -> list[str]:
     said.append(
         f"{CLEAR[0]} and {CLEAR[1]} mark differences of which both intervals leave out "
         f"0. There are {len(compared)} comparisons and no correction for their number: "
-        f"by chance alone about {len(compared) / 20:.1f} intervals of each kind leave out 0."
+        f"by chance alone about {len(compared) / 20:.1f} intervals of each kind leave "
+        "out 0."
     )
     return said
 
