@@ -253,9 +253,9 @@ def _torch_loader(source, size, channels, num_workers):
 
 
 def cpu_seconds(program: Callable[[], object], rounds: int) -> float:
-    """Median seconds of CPU of a call, all threads of this process together.
+    """Mean seconds of CPU of a call, all threads of this process together.
 
-    Where threads work ahead, calls differ, and the mean over all of them counts.
+    The mean, since calls differ where threads work ahead.
     """
     program()
     began = time.process_time()

@@ -31,10 +31,12 @@ class Labelled(NamedTuple):
       class_names: their names; empty without classes.
       masks: n of int32 [H, W], indices of `mask_names`; None without masks.
       mask_names: their names, background first; empty without masks.
-      is_test: bool [n]; equal images stand on one side.
+      is_test: bool [n]; near copies stand on one side, unless others split.
       keys: of n, the same where images must stand on one side; None: all differ.
       identities: of n, in clear, see `slices.Slice`; they stay in memory. None: no
         image has any.
+      label_sets: bool [n, K], where an image has any number of `class_names`; or None.
+      contradicted: how many images come under two labels, in or left out.
     """
 
     images: list[np.ndarray]
@@ -45,17 +47,19 @@ class Labelled(NamedTuple):
     is_test: np.ndarray
     keys: list[bytes] | None = None
     identities: list[tuple[tuple[str, str], ...]] | None = None
+    label_sets: np.ndarray | None = None
+    contradicted: int = 0
 
 
 def load(data: str, seed: int, part: str = "test") -> Labelled:
     """Reads a labelled data set and splits it.
 
     Args:
-      data: what `layouts.find` knows, with one class a picture or with masks; or
-        "packaged:mni": slices of a brain with their plane and tissues, whose split is
-        fixed (see `mni`).
+      data: what `layouts.find` knows, with labels or with masks; or "packaged:mni":
+        slices of a brain with their plane and tissues, whose split is fixed.
       seed: of the split where there is none: a quarter of each class (or of all images)
-        to test on; near copies count as different images.
+        to test on, patients, volumes and near copies on one side; a picture under two
+        labels is left out then. A split of the data set's own stays as it is.
       part: "test", or "val" to test on `val/` and leave `test/` alone.
 
     Raises:
@@ -90,6 +94,7 @@ def load_for_validation(data: str, seed: int) -> Labelled:
         identities=whole.identities and [whole.identities[index] for index in kept],
         labels=labels,
         masks=whole.masks and [whole.masks[index] for index in kept],
+        label_sets=None if whole.label_sets is None else whole.label_sets[kept],
         is_test=_split([keys[index] for index in kept], strata, seed),
     )
 
@@ -109,18 +114,20 @@ def _load(data, seed, part) -> tuple[Labelled, list[bytes]]:
     else:
         wanted = [each for each in listing.examples if each.part in ("train", part)]
         listing = listing._replace(examples=wanted)
-    found, pictures, stored, identities = _read(listing)
-    together = groups.find(found, near=False)
+    reads = _read(listing, near=not parts)
+    doubtful = survey.contradicted(listing, [one.look for one in reads])
+    if not parts:  # a split of the data set's own is comparable only when it is whole
+        listing, reads = _without(doubtful, listing, reads)
+    found = _surveyed(listing, reads)
+    together = groups.find(found, near=not parts)
     keys = [together.keys[group] for group in together.of.tolist()]
-    classes = None
-    if listing.kind == examples.CLASSES:
-        classes = [example.label for example in listing.examples]
     if parts:
         is_test = np.array([example.part == part for example in listing.examples])
     else:
-        is_test = _split(keys, classes or [""] * len(keys), seed)
-    made = _numbered(found, pictures, classes, stored, is_test)
-    return made._replace(keys=keys, identities=identities), keys
+        is_test = _split(keys, _strata(listing), seed)
+    made = _numbered(found, reads, is_test)
+    made = made._replace(keys=keys, identities=_identities(listing, reads))
+    return made._replace(contradicted=sum(doubtful.values())), keys
 
 
 def _parts(listing) -> set[str]:
@@ -134,35 +141,47 @@ def _check_part(data, part) -> None:
 
 def _check(listing) -> None:
     """Probes refuse what training leaves out and counts."""
-    if listing.kind not in (examples.CLASSES, examples.MASKS):
-        raise ValueError(
-            f"{listing.root}: has {listing.kind}; probes take one class a picture, or "
-            "masks"
-        )
+    if listing.kind == examples.BOXES:
+        raise ValueError(f"{listing.root}: has boxes; probes take labels or masks")
     for note in listing.notes:
         if note.reason != layouts.NO_IMAGE:
             raise ValueError(str(note))
 
 
-def _read(listing):
-    """What was seen of the examples; their pixels, masks and identities."""
-    decoder = decoding.Decoder(_CONTEXT, None)
-    looks, pictures, stored, identities = [], [], [], []
+def _read(listing, near: bool) -> list[survey.Read]:
+    decoder, reads = decoding.Decoder(_CONTEXT, None), []
     with quiet.readers():
         for example in listing.examples:
-            one = survey.read(example, decoder, near=False)
+            one = survey.read(example, decoder, near=near)
             if one.look.problem:
                 raise ValueError(f"{example.image.public()} {_problem(one)}")
-            looks.append(one.look)
-            pictures.append(one.pixels)
-            stored.append(one.mask)
-            own = () if example.image.array else reading.base_name(example.image.path)
-            identities.append((*one.identities, *own))
-    meaning = None
+            reads.append(one)
+    return reads
+
+
+def _without(contents, listing, reads):
+    """The listing and its reads without the pictures of such contents."""
+    kept = [row for row, one in enumerate(reads) if one.look.content not in contents]
+    if not kept:
+        raise ValueError(f"{listing.root}: every picture comes under two labels")
+    left = [listing.examples[row] for row in kept]
+    return listing._replace(examples=left), [reads[row] for row in kept]
+
+
+def _surveyed(listing, reads) -> survey.Survey:
+    looks, meaning = [one.look for one in reads], None
     if listing.kind == examples.MASKS:
         meaning = masks.meaning((look.mask for look in looks), str(listing.root))
-    found = survey.Survey(listing, looks, meaning, decoder)
-    return found, pictures, stored, identities
+    return survey.Survey(listing, looks, meaning, decoding.Decoder(_CONTEXT, None))
+
+
+def _identities(listing, reads) -> list[tuple[tuple[str, str], ...]]:
+    """Of headers, and of names of files, in clear."""
+    found = []
+    for example, one in zip(listing.examples, reads, strict=True):
+        own = () if example.image.array else reading.base_name(example.image.path)
+        found.append((*one.identities, *own))
+    return found
 
 
 def _problem(one: survey.Read) -> str:
@@ -173,14 +192,26 @@ def _problem(one: survey.Read) -> str:
     )
 
 
-def _numbered(found, pictures, classes, stored, is_test) -> Labelled:
+def _strata(listing) -> list[str]:
+    """What the split spreads over both sides."""
+    if listing.kind != examples.CLASSES:
+        return [""] * len(listing.examples)
+    return [example.label for example in listing.examples]
+
+
+def _numbered(found, reads, is_test) -> Labelled:
     """Names of classes and values of masks become indices."""
-    if classes is None:
-        numbers = [masks.numbered(mask, found.meaning) for mask in stored]
+    pictures, listing = [one.pixels for one in reads], found.listing
+    if listing.kind == examples.MASKS:
+        numbers = [masks.numbered(one.mask, found.meaning) for one in reads]
         return Labelled(pictures, None, (), numbers, found.meaning.names, is_test)
-    names = found.listing.class_names
-    labels = np.array([names.index(name) for name in classes])
-    return Labelled(pictures, labels, names, None, (), is_test)
+    names = listing.class_names
+    made = Labelled(pictures, None, names, None, (), is_test)
+    if listing.kind == examples.CLASSES:
+        labels = [names.index(example.label) for example in listing.examples]
+        return made._replace(labels=np.array(labels))
+    sets = [[name in each.label for name in names] for each in listing.examples]
+    return made._replace(label_sets=np.array(sets))
 
 
 def _split(keys: Sequence[bytes], strata: Sequence[str], seed: int) -> np.ndarray:

@@ -103,6 +103,30 @@ def of_images(
     return against_shards(outcomes, known.rows)
 
 
+def summary(
+    images: Sequence[np.ndarray],
+    identities: Sequence[tuple[tuple[str, str], ...]] | None,
+    known: Known,
+) -> dict[str, Any]:
+    """What stands beside a score: how many of the images tested on were leaked.
+
+    Args:
+      images, identities, known: see `of_images`.
+
+    Returns:
+      JSON values: `leaked` images, `compared` ones, those `tested` on, and the `kinds`
+      of leaks with their numbers.
+    """
+    leaks = of_images(images, identities, known)
+    kinds = collections.Counter(leak.kind for leak in leaks)
+    return {
+        "leaked": len({leak.file for leak in leaks}),
+        "compared": sum(min(each.shape[:2]) >= slices.MIN_SIDE for each in images),
+        "tested": len(images),
+        "kinds": dict(sorted(kinds.items())),
+    }
+
+
 def against_shards(
     outcomes: Sequence[reading.Outcome], rows: index.Index
 ) -> list[Leak]:

@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -152,6 +153,7 @@ class Config:
     train: Train = Train()
 
 
+_DEFAULT = Config()
 _AT_LEAST_ONE = {
     "data.global_batch",
     "data.most_repeats",
@@ -174,7 +176,7 @@ _AT_LEAST_ONE = {
     "train.fsdp",
     "optimizer.accumulate",
 }
-_ANY_LENGTH = "optimizer.halve_at"
+_ANY_LENGTH = {"optimizer.halve_at": float, "model.hidden": int}  # tuples, of these
 _OPTIONAL = {  # may be None, else this
     "matching.num_starts": int,
     "matching.num_steps": int,
@@ -250,11 +252,11 @@ _RANGES = (
 )
 
 
-def override(config: Config, overrides: dict[str, Any]) -> Config:
+def override(config: Any, overrides: dict[str, Any]) -> Any:
     """Replaces fields by their names, e.g. `{"train.steps": 100}`.
 
     Args:
-      config: the run's settings.
+      config: a run's settings: a `Config`, or another dataclass of such sections.
       overrides: "section.key" -> value; a string is read as a Python literal where the
         field is not a string.
 
@@ -279,12 +281,7 @@ def validate(config: Config) -> None:
     Raises:
       ValueError: names the key, the value and what is allowed.
     """
-    for name, value in _flatten(dataclasses.asdict(config)).items():
-        values = value if isinstance(value, tuple) else (value,)
-        values = [one for one in values if one is not None]
-        for names, allowed, fits in _RANGES:
-            if name in names and not all(map(fits, values)):
-                raise ValueError(f"{name}={value} must be {allowed}")
+    check(config)
     for name in ("crop_area", "crop_ratio", "blur_sigma"):
         low, high = getattr(config.views, name)
         if low > high or (name == "crop_area" and high > 1):
@@ -295,11 +292,32 @@ def validate(config: Config) -> None:
             f"matching.num_neighbours={neighbours} must be below "
             f"matching.graph_size={size}"
         )
-    for name, known in _CHOICES.items():
-        section, key = name.split(".")
-        value = getattr(getattr(config, section), key)
-        if value not in known:
-            raise ValueError(f"{name}={value!r} must be one of {', '.join(known)}")
+
+
+def check(
+    config: Any,
+    ranges: Sequence[tuple] = _RANGES,
+    choices: dict[str, tuple] = _CHOICES,
+) -> None:
+    """Refuses values of fields that tables know, in a config of any sections.
+
+    Args:
+      config: the settings, with the sections `optimizer` and `train`.
+      ranges: (names of fields, what is allowed in words, value -> whether it is).
+      choices: name of a field -> its values.
+
+    Raises:
+      ValueError: names the key, the value and what is allowed.
+    """
+    for name, value in _flatten(dataclasses.asdict(config)).items():
+        values = value if isinstance(value, tuple) else (value,)
+        values = [one for one in values if one is not None]
+        for names, allowed, fits in ranges:
+            if name in names and not all(map(fits, values)):
+                raise ValueError(f"{name}={value} must be {allowed}")
+        if value not in choices.get(name, (value,)):
+            known = ", ".join(map(str, choices[name]))
+            raise ValueError(f"{name}={value!r} must be one of {known}")
     if config.optimizer.weight_decay and config.optimizer.name == "adam":
         raise ValueError(
             f"optimizer.weight_decay={config.optimizer.weight_decay} needs "
@@ -311,17 +329,17 @@ def validate(config: Config) -> None:
         raise ValueError(f"train.seed={config.train.seed} must be below 2^31")
 
 
-def as_json(config: Config) -> dict:
+def as_json(config: Any) -> dict:
     """The config as JSON reads it back: tuples are lists."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def from_json(nested: dict) -> Config:
-    """The config of a nested dict, as `as_json` wrote it."""
-    return override(Config(), _flatten(nested))
+def from_json(nested: dict, default: Any = _DEFAULT) -> Any:
+    """The config of a nested dict, as `as_json` wrote it, of the kind of `default`."""
+    return override(default, _flatten(nested))
 
 
-def differences(ours: dict, theirs: dict) -> list[str]:
+def differences(ours: dict, theirs: dict, default: Any = _DEFAULT) -> list[str]:
     """Lines "section.key: ours, theirs" for the fields in which two runs differ.
 
     Fields that change no number of a run (workers, intervals) may differ; one that an
@@ -330,8 +348,9 @@ def differences(ours: dict, theirs: dict) -> list[str]:
     Args:
       ours: nested dict, see `as_json`.
       theirs: the same of the other run.
+      default: of their kind.
     """
-    defaults = _flatten(as_json(Config()))
+    defaults = _flatten(as_json(default))
     ours, theirs = defaults | _flatten(ours), defaults | _flatten(theirs)
     return [
         f"{name}: {ours.get(name, 'absent')!r}, there {theirs.get(name, 'absent')!r}"
@@ -369,9 +388,9 @@ def _parse(name: str, value: Any, current: Any) -> Any:
         value = float(value)
     if isinstance(current, tuple) and isinstance(value, list | tuple):
         numbers = all(isinstance(entry, int | float) for entry in value)
-        if not numbers or (len(value) != len(current) and name != _ANY_LENGTH):
+        if not numbers or (len(value) != len(current) and name not in _ANY_LENGTH):
             raise ValueError(f"{name}={value!r} must be {len(current)} numbers")
-        return tuple(float(entry) for entry in value)
+        return tuple(map(_ANY_LENGTH.get(name, float), value))
     if type(value) is not wanted and not (value is None and name in _OPTIONAL):
         raise ValueError(f"{name}={value!r} is not a {wanted.__name__}")
     return value

@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import pathlib
 import types
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lvmmed_jax import config
@@ -25,12 +26,29 @@ def shipped(function: str = _OF_RUN) -> list[str]:
     return [path.stem for path in paths if f"def {function}(" in path.read_text()]
 
 
-def load(name: str, overrides: dict[str, Any]) -> config.Config:
-    """Reads a run's config and applies overrides.
+def parse_overrides(rest: Sequence[str], error: Callable[[str], Any]) -> dict[str, str]:
+    """The words `--section.key=value` of a command line as a dict.
+
+    Args:
+      rest: what no option has taken.
+      error: a parser's, which ends the command.
+    """
+    overrides = {}
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name or not equals:
+            error(f"unknown argument {word!r}; overrides are --section.key=value")
+        overrides[name] = value
+    return overrides
+
+
+def load(name: str, overrides: dict[str, Any], kind: type = config.Config) -> Any:
+    """Reads the config of a run, or of a fine-tuning, and applies overrides.
 
     Args:
       name: path of a Python file, or the name of a shipped one, e.g. "quickstart".
       overrides: "section.key" -> value, see `config.override`.
+      kind: what the config must be.
 
     Raises:
       FileNotFoundError: no such file or shipped config; the nearest name is offered.
@@ -38,7 +56,7 @@ def load(name: str, overrides: dict[str, Any]) -> config.Config:
         does not fit.
     """
     path = _find(name, _OF_RUN)
-    return _call(path, _OF_RUN, "(**overrides)", config.Config, overrides)
+    return _call(path, _OF_RUN, "(**overrides)", kind, overrides)
 
 
 def load_study(name: str) -> grid.Study:
@@ -84,8 +102,9 @@ def _call(path, function: str, arguments: str, kind: type, given: dict) -> Any:
         raise ValueError(f"{path}: {function}: {error}") from error
     if not isinstance(found, kind):
         raise ValueError(
-            f"{path}: {function} returned a {type(found).__name__}, "
-            f"not a {kind.__name__}"
+            f"{path}: {function} returned a {type(found).__name__}, not a "
+            f"{kind.__name__}: `pretrain` takes a Config, `finetune` a Finetune, "
+            "`study` a Study"
         )
     return found
 

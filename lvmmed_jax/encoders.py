@@ -85,14 +85,24 @@ def load(model: str) -> Encoder:
 
 def _read(path: pathlib.Path) -> Encoder:
     extra = checkpoint.read_extra(path)
-    config = configs.from_json(extra["config"])
+    config = _config_of(path, extra)
     averages = config.optimizer.ema_decay is not None
     abstract = _abstract_model(config, (extra.get("init") or {}).get("tables"))
     return of_model(config, checkpoint.restore_model(path, extra, abstract, averages))
 
 
 def _read_config(path: pathlib.Path) -> configs.Config:
-    return configs.from_json(checkpoint.read_extra(path)["config"])
+    return _config_of(path, checkpoint.read_extra(path))
+
+
+def _config_of(path: pathlib.Path, extra: dict[str, Any]) -> configs.Config:
+    """The config of a checkpoint of `pretrain`; others are refused."""
+    if "kind" in extra:
+        raise ValueError(
+            f"{path} is of `{extra['kind']}`: it predicts (`predict`, `evaluate --task "
+            "classification` or `segmentation`) and is no encoder alone"
+        )
+    return configs.from_json(extra["config"])
 
 
 def run_config(model: str) -> configs.Config | None:
@@ -124,7 +134,7 @@ def export(path: pathlib.Path) -> exported.Exported:
         return path, checkpoint.read_extra(path), _read(path)
 
     path, extra, encoder = _newest(path, read, processes.warn)
-    config = configs.from_json(extra["config"])
+    config = _config_of(path, extra)
     return exported.Exported(
         jax.device_get(encoder.variables), runs.about(path, config, extra.get("init"))
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, few_labels, probes
+from lvmmed_jax import encoders, few_labels, mask_metrics, probes, several_labels
 
 TASKS = ("knn", "linear_probe")
 # segmentation probes read images at this multiple of the view size, but at no more than
@@ -15,6 +15,7 @@ _DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
 _DENSE_UNIT = 32  # pixels: a multiple of the stride of most encoders
 _NUM_PICTURED = 6
 _PROBES = {"knn": probes.knn, "linear_probe": probes.linear}
+_OF_SEVERAL = {"knn": probes.knn_scores, "linear_probe": probes.linear_scores}
 
 
 class Evaluation(NamedTuple):
@@ -23,7 +24,7 @@ class Evaluation(NamedTuple):
     Attributes:
       results: in JSON values.
       by_image: of each result, name of a model -> [m] values of the test images, whose
-        mean is the result's (of few labels: the mean over the seeds).
+        mean is the result's (of few labels: the mean over the seeds); empty of an area.
       pictures: arrays for the report's overlays, or None.
     """
 
@@ -46,15 +47,16 @@ def evaluate(
     Args:
       models: name -> encoder; with "random" and "pretrained", their paired difference
         is added.
-      data: images with class labels, masks, or both.
+      data: images with class labels, masks or both, or with several labels each.
       tasks: of `TASKS`; `linear_probe` also segments where there are masks.
       seed: of the bootstrap, and the first of `num_seeds`.
-      budgets: of labels; classes are also learned from so few.
+      budgets: of labels; classes (one an image) are also learned from so few.
       num_seeds: with which few labels are drawn.
 
     Returns:
-      One result a task, target, class and budget; metrics are per test image, with
-      95 % bootstrap intervals over the test images, of few labels over seeds too.
+      One result a task, target, class and budget; metrics are per test image (of
+      several labels the mean area under their ROC curves), with 95 % bootstrap
+      intervals over the test images, of few labels over seeds too.
 
     Raises:
       ValueError: fewer than two classes, no test image, or no task that the labels
@@ -64,7 +66,7 @@ def evaluate(
         raise ValueError("no image to test on: each class needs at least two")
     if data.labels is not None and len(set(data.labels[~data.is_test])) < 2:
         raise ValueError("probes need at least two classes with training images")
-    if data.labels is None and "linear_probe" not in tasks:
+    if data.masks is not None and data.labels is None and "linear_probe" not in tasks:
         raise ValueError("the data has masks and no classes: use --task linear_probe")
     results, by_image, pictures = [], [], None
     if data.labels is not None:
@@ -80,6 +82,11 @@ def evaluate(
                 drawn = few_labels.accuracy(features, data, probe, budget, seeds)
                 results.append(_few(name, budget, drawn, data, seed))
                 by_image.append({k: x.mean(axis=0) for k, x in drawn.correct.items()})
+    if data.label_sets is not None:
+        features = {name: _pooled(one, data.images) for name, one in models.items()}
+        for name in [name for name in _OF_SEVERAL if name in tasks]:
+            results.append(_areas(name, features, data, seed))
+            by_image.append({})  # an area is of all images together
     if data.masks is not None and "linear_probe" in tasks:
         predictions = {name: _segment(one, data) for name, one in models.items()}
         for label, class_name in list(enumerate(data.mask_names))[1:]:
@@ -112,6 +119,22 @@ def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
     }
 
 
+def _areas(task, features, data, seed) -> dict[str, Any]:
+    """A row of evaluation.json: the mean area under the curves of several labels."""
+    probe, train, test = _OF_SEVERAL[task], ~data.is_test, data.is_test
+    scores = {
+        name: probe(x[train], data.label_sets[train], x[test])
+        for name, x in features.items()
+    }
+    truth, row = data.label_sets[test], _head(task, "auc", None, data)
+    count, names = len(several_labels.measured(truth)), data.class_names
+    absent = f" of {len(names)}" if count < len(names) else ""
+    row["target"] = f"{count}{absent} labels"
+    keys = np.arange(len(test)) if data.keys is None else np.array(data.keys)
+    found = several_labels.mean_area(truth, scores, keys[test], seed=seed)
+    return row | {name: interval._asdict() for name, interval in found.items()}
+
+
 def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
     """Predicted masks of the test images, at their own resolution."""
     size = dense_size(encoder.image_size, encoder.stride, data.images)
@@ -140,7 +163,10 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
     truths = [data.masks[index] for index in np.nonzero(data.is_test)[0]]
     return {
         name: np.array(
-            [probes.dice(*pair, label) for pair in zip(truths, masks, strict=True)]
+            [
+                mask_metrics.dice(*pair, label)
+                for pair in zip(truths, masks, strict=True)
+            ]
         )
         for name, masks in predictions.items()
     }
@@ -148,14 +174,7 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
 
 def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     """A row of evaluation.json."""
-    row = {
-        "task": task,
-        "target": "segmentation" if class_name else _name_classes(data.class_names),
-        "metric": metric,
-        "class": class_name,
-        "num_train": int((~data.is_test).sum()),
-        "num_test": int(data.is_test.sum()),
-    }
+    row = _head(task, metric, class_name, data)
     for name, one in values.items():
         row[name] = probes.bootstrap(one.astype(float), seed=seed)._asdict()
     if {"random", "pretrained"} <= values.keys():
@@ -164,17 +183,24 @@ def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     return row
 
 
+def _head(task, metric, class_name, data) -> dict[str, Any]:
+    """How every row begins."""
+    return {
+        "task": task,
+        "target": "segmentation" if class_name else _name_classes(data.class_names),
+        "metric": metric,
+        "class": class_name,
+        "num_train": int((~data.is_test).sum()),
+        "num_test": int(data.is_test.sum()),
+    }
+
+
 def _few(task, budget, drawn: few_labels.Drawn, data, seed) -> dict[str, Any]:
     """A row of evaluation.json, with `labels` and `seeds`; the means by seed too."""
-    row = {
-        "task": task,
-        "target": _name_classes(data.class_names),
-        "metric": "accuracy",
-        "class": None,
+    row = _head(task, "accuracy", None, data) | {
         "labels": str(budget),
         "seeds": len(next(iter(drawn.correct.values()))),
         "num_train": drawn.num_train,
-        "num_test": int(data.is_test.sum()),
     }
     values = {name: each.astype(float) for name, each in drawn.correct.items()}
     if {"random", "pretrained"} <= values.keys():

@@ -41,27 +41,45 @@ def read(model: str, config: configs.Config) -> Start:
       FileNotFoundError: there is nothing of that name.
       ValueError: damaged, or of another encoder or input than the config's.
     """
+    found, digest = weights(model)
+    _check_same(model, found.about, config)
+    start = start_of(model, found, digest)
+    tables = _other_tables(model, start.variables, config)
+    return start._replace(about={**start.about, "tables": tables})
+
+
+def weights(model: str) -> tuple[exported.Exported, str]:
+    """An encoder and the SHA-256 of the file or folder that it lies in.
+
+    Args:
+      model: an exported file, a work folder or a checkpoint.
+
+    Raises:
+      FileNotFoundError: there is nothing of that name.
+      ValueError: it is damaged.
+    """
     path = pathlib.Path(model)
     if path.is_file():
-        found, digest = exported.read(path), reading.sha256(path)
-    elif encoders.is_run(path):
+        return exported.read(path), reading.sha256(path)
+    if encoders.is_run(path):
         found = encoders.export(path)
-        digest = found.about["source"]["sha256"]
-    else:
-        raise FileNotFoundError(
-            f"--init {model} is no exported file, work folder or checkpoint; `convert` "
-            "makes such a file, and a run without --init begins with random weights"
-        )
-    _check_same(model, found.about, config)
-    variables = {"batch_stats": {}, **found.variables}
+        return found, found.about["source"]["sha256"]
+    raise FileNotFoundError(
+        f"--init {model} is no exported file, work folder or checkpoint; `convert` "
+        "makes such a file, and random weights have other words: see --help"
+    )
+
+
+def start_of(model: str, found: exported.Exported, digest: str) -> Start:
+    """A start from weights that were read, whose position tables are as they are."""
     about = {
         "model": model,
         "sha256": digest,
         "source": found.about["source"],
         "licence": found.about["licence"],
-        "tables": _other_tables(model, variables, config),
+        "tables": {},
     }
-    return Start(variables, about)
+    return Start({"batch_stats": {}, **found.variables}, about)
 
 
 def of_run(path: pathlib.Path) -> dict[str, Any] | None:
@@ -133,6 +151,16 @@ def _check_same(model: str, about: dict[str, Any], config: configs.Config) -> No
             f"--init {model} takes images with another normalisation than the "
             f"config's ({_few(ours)}): give {_flags('data', given)}"
         )
+
+
+def table_shapes(variables: dict[str, Any]) -> dict[str, list[int]]:
+    """The shapes of all position tables, see `position.with_tables`."""
+    shapes = _shapes(variables["params"])
+    return {
+        name: list(shape)
+        for name, shape in sorted(shapes.items())
+        if name.rpartition("/")[2] in position.TABLES
+    }
 
 
 def _other_tables(

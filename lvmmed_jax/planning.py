@@ -1,6 +1,7 @@
 """What a run is made of, from its config alone: nothing is read or written."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +13,14 @@ from lvmmed_jax.methods import table
 from lvmmed_jax.models import encoder_table, position
 from lvmmed_jax.train import optimizer, sharding, state, step, task
 
+Factors = Callable[[tuple[str, ...]], float]
+
 
 class Plan(NamedTuple):
     """A run before its data and its state.
 
     Attributes:
-      config: its settings.
+      config: its settings, those of pre-training or of fine-tuning.
       mesh: the devices.
       method: what is trained.
       tx: the optimiser.
@@ -25,7 +28,7 @@ class Plan(NamedTuple):
       step_fn: of `step.make_train_step`.
     """
 
-    config: configs.Config
+    config: Any
     mesh: jax.sharding.Mesh
     method: task.Task
     tx: Any
@@ -59,10 +62,37 @@ def make(
         size = config.matching.graph_size
         sharding.check_batch(name, count, size, mesh.size, num_parts)
     method = make_method(config, mesh, tables)
+    return assemble(
+        config,
+        mesh,
+        method,
+        num_steps=config.train.steps,
+        factor_of=rate_factors(settings, config.model),
+    )
+
+
+def assemble(
+    config: Any,
+    mesh: jax.sharding.Mesh,
+    method: task.Task,
+    *,
+    num_steps: int,
+    factor_of: Factors | None,
+) -> Plan:
+    """Optimiser, shapes of the state and step of a run, whatever it trains.
+
+    Args:
+      config: of the run, with the sections `optimizer` and `train`.
+      mesh: the devices.
+      method: what is trained.
+      num_steps: of the whole run.
+      factor_of: see `optimizer.with_factors`; None: all have the same rate.
+    """
+    settings = config.optimizer
     schedule = optimizer.make_schedule(
         settings.schedule,
         peak=settings.learning_rate,
-        num_steps=config.train.steps,
+        num_steps=num_steps,
         halve_at=settings.halve_at,
         warmup=settings.warmup,
     )
@@ -73,8 +103,8 @@ def make(
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
     )
-    if settings.layer_decay < 1 or settings.frozen_stages or config.model.lora_rank:
-        tx = optimizer.with_factors(tx, functools.partial(_rate_factor, config))
+    if factor_of is not None:
+        tx = optimizer.with_factors(tx, factor_of)
     abstract = state.abstract(method.init, tx, key_of(config), mesh, averages(config))
     step_fn = step.make_train_step(
         method.loss_fn, tx, schedule, mesh, settings.ema_decay
@@ -92,12 +122,7 @@ def make_method(
     Raises:
       ValueError: an encoder or a method that does not exist, or not as it is asked for.
     """
-    sizes = encoder_table.find(config.model.encoder).stage_sizes
-    if config.optimizer.frozen_stages > len(sizes):
-        raise ValueError(
-            f"optimizer.frozen_stages={config.optimizer.frozen_stages} must be at most "
-            f"{len(sizes)}: {config.model.encoder} has no more"
-        )
+    check_frozen(config.optimizer, config.model.encoder)
     method = table.find(config.train.method).make_task(config, mesh)
     if not tables:
         return method
@@ -110,18 +135,46 @@ def make_method(
     return method._replace(init=init)
 
 
-def _rate_factor(config: configs.Config, path: tuple[str, ...]) -> float:
+def check_frozen(settings: configs.Optimizer, encoder: str) -> None:
+    """Refuses more frozen stages than an encoder has.
+
+    Raises:
+      ValueError: so, or an encoder that does not exist.
+    """
+    sizes = encoder_table.find(encoder).stage_sizes
+    if settings.frozen_stages > len(sizes):
+        raise ValueError(
+            f"optimizer.frozen_stages={settings.frozen_stages} must be at most "
+            f"{len(sizes)}: {encoder} has no more"
+        )
+
+
+def rate_factors(settings: configs.Optimizer, model: configs.Model) -> Factors | None:
+    """Keys of a parameter -> its share of the rate; None where all have the same.
+
+    Args:
+      settings: of the optimiser.
+      model: of the encoder.
+    """
+    if settings.layer_decay == 1 and not settings.frozen_stages and not model.lora_rank:
+        return None
+    return functools.partial(_rate_factor, settings, model)
+
+
+def _rate_factor(
+    settings: configs.Optimizer, model: configs.Model, path: tuple[str, ...]
+) -> float:
     """The share of the learning rate that a parameter has: 1 outside of the encoder.
 
     Layer l of the encoder has decay^(L - l), L the layer after its last block (Clark et
     al. 2020, ELECTRA; Bao et al. 2022, BEiT); 0: it is frozen.
     """
-    settings, network = config.optimizer, path[0]
+    network = path[0]
     if network not in ("encoder", "lora"):
         return 1.0
-    if network == "encoder" and config.model.lora_rank:
+    if network == "encoder" and model.lora_rank:
         return 0.0
-    sizes = encoder_table.find(config.model.encoder).stage_sizes
+    sizes = encoder_table.find(model.encoder).stage_sizes
     layer = encoder_table.layer_of(path[1], sizes)
     num_frozen = settings.frozen_stages
     if num_frozen and layer <= sum(sizes[:num_frozen]):
@@ -137,7 +190,7 @@ def first_state(plan: Plan) -> state.TrainState:
     )
 
 
-def key_of(config: configs.Config) -> jax.Array:
+def key_of(config: Any) -> jax.Array:
     """The run's random key."""
     return jax.random.key(config.train.seed)
 
@@ -153,7 +206,7 @@ def mix(config: configs.Config) -> mixture.Mix:
     )
 
 
-def averages(config: configs.Config) -> bool:
+def averages(config: Any) -> bool:
     """Whether moving averages of the weights are kept."""
     return config.optimizer.ema_decay is not None
 

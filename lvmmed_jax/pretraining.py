@@ -1,7 +1,5 @@
 """A pre-training run put together: data, method, state, checkpoints, log."""
 
-import contextlib
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -12,26 +10,21 @@ import jax
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax import (
-    files,
     health,
     initial,
     online_knn,
     planning,
     replay,
     report_inputs,
+    running,
 )
 from lvmmed_jax.train import (
     checkpoint,
-    guard,
     loop,
     processes,
-    saving,
     sharding,
-    sinks,
     state,
     step,
-    throughput,
-    trace,
     writer,
 )
 
@@ -77,21 +70,6 @@ class Run(NamedTuple):
         return self.plan.config
 
 
-@contextlib.contextmanager
-def claimed(workdir: pathlib.Path) -> Iterator[None]:
-    """Makes a work folder and keeps other runs out of it.
-
-    Raises:
-      OSError: another process trains there, or the folder cannot be written to.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    if not processes.is_first():  # the first has it for all
-        yield
-        return
-    with files.locked(workdir / ".lock"):
-        yield
-
-
 def prepare(
     plan: planning.Plan,
     *,
@@ -108,7 +86,7 @@ def prepare(
       data: folder of shards.
       held_out: shards whose images the noise-free metrics are measured on; None takes
         images of `data`.
-      workdir: a folder, see `claimed`; a checkpoint in it is restored.
+      workdir: a folder, see `running.claimed`; a checkpoint in it is restored.
       extra: JSON values saved with every checkpoint; a checkpoint found must have the
         same `config`, `data_sha256`, `held_out_sha256`, and `init` but for its name.
       options: what else is asked for.
@@ -117,7 +95,8 @@ def prepare(
       ValueError: other data or another config than the checkpoint's, damaged
         checkpoints only, or a `train.best_metric` that is not measured.
     """
-    train_state = _restore(workdir, extra, plan.abstract)
+    check = functools.partial(_check_same, extra=extra, workdir=workdir)
+    train_state = running.restore(workdir, plan.abstract, check)
     if train_state is None:
         train_state = initial.first_state(plan, options.start)
     batch = mixture.host_batch(
@@ -167,15 +146,15 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
             data=run.data,
             workdir=run.workdir,
         )
-    metric = run.config.train.best_metric  # Orbax reads with all processes together
-    best = checkpoint.best_step(run.workdir / checkpoint.FOLDER, metric)
+    # Orbax reads with all processes together
+    best = running.best(run.workdir, run.config.train.best_metric)
     if not processes.is_first():
         return {"step": int(last.step)}
     lines = writer.read(run.workdir / writer.FILE)
     return {
         **writer.latest(lines),
         "step": int(last.step),
-        "best": best and {"step": best[0], metric: best[1]},
+        "best": best,
         "warnings": list(_complaints(run.config.matching.graph_size, lines)),
     }
 
@@ -192,18 +171,16 @@ def repeat(
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such step; runs keep them in skipped/")
     return replay.replay(
-        plan, path, data, lambda found: _check_same(found, path, extra)
+        plan, path, data, lambda found: _check_same(found, extra=extra, workdir=path)
     )
 
 
 def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
-    """The loop with its data, its log and its checkpoints, all closed at the end."""
-    config, start = run.config, int(run.train_state.step)
-    processes.say("compiling the training step")
-    batch = planning.abstract_batch(run.plan, run.manifest)
-    step_fn, flops = step.compile_step(run.plan.step_fn, run.plan.abstract, batch)
-    with contextlib.ExitStack() as stack:
-        batches = mixture.host_batches(
+    """The shared loop on shards."""
+    config = run.config
+
+    def open_batches(start: int) -> Iterator[dict[str, Any]]:
+        return mixture.host_batches(
             run.data,
             global_batch=config.data.global_batch,
             seed=config.train.seed,
@@ -214,59 +191,31 @@ def _run_loop(run: Run, should_stop: Callable[[], bool]) -> state.TrainState:
             ),
             mix=planning.mix(config),
         )
-        stack.callback(batches.close)
-        metrics_writer = stack.enter_context(_open_writer(run, start))
-        saver = stack.enter_context(
-            saving.Saver(
-                run.workdir,
-                keep_last=config.train.keep_last,
-                best_metric=config.train.best_metric,
-            )
-        )
-        profile = trace.Trace(run.workdir, start)
-        stack.callback(profile.close)
-        return loop.run(
-            run.train_state,
-            step_fn=step_fn,
-            evaluations=run.evaluations,
-            batches=batches,
-            mesh=run.plan.mesh,
-            rhythm=loop.Rhythm(
-                config.train.steps,
-                config.train.log_every_steps,
-                config.train.checkpoint_every_steps,
-                config.optimizer.accumulate,
-            ),
-            meter=throughput.Meter(flops),
-            metrics_writer=metrics_writer,
-            saver=saver,
-            nonfinite=guard.Guard(
-                run.workdir, run.extra, config.train.max_skipped, metrics_writer.say
-            ),
-            extra=run.extra,
-            should_stop=should_stop,
-            trace=profile if run.options.profile else lambda number, train_state: None,
-        )
 
-
-def _open_writer(run: Run, start: int) -> writer.Writer | writer.Silent:
-    """The first process writes, the others do not."""
-    if not processes.is_first():
-        return writer.Silent()
-    config = run.config
-    return writer.Writer(
-        run.workdir,
-        start=start,
-        num_steps=config.train.steps,
-        global_batch=config.data.global_batch,
-        judge=functools.partial(_complaints, config.matching.graph_size),
-        sinks=sinks.open_all(
-            run.options.logs,
-            run.workdir,
-            start=start,
-            config=dataclasses.asdict(config),
+    job = running.Job(
+        plan=run.plan,
+        workdir=run.workdir,
+        extra=run.extra,
+        train_state=run.train_state,
+        evaluations=run.evaluations,
+        open_batches=open_batches,
+        abstract_batch=planning.abstract_batch(run.plan, run.manifest),
+        rhythm=loop.Rhythm(
+            config.train.steps,
+            config.train.log_every_steps,
+            config.train.checkpoint_every_steps,
+            config.optimizer.accumulate,
         ),
+        best_metric=config.train.best_metric,
+        form=writer.Form(
+            "pretrain",
+            ("loss", "matching_accuracy"),
+            functools.partial(_complaints, config.matching.graph_size),
+        ),
+        logs=run.options.logs,
+        profile=run.options.profile,
     )
+    return running.run(job, should_stop)
 
 
 def _complaints(graph_size: int, metrics: list[dict]) -> tuple[str, ...]:
@@ -294,47 +243,11 @@ def _check_best_metric(plan: planning.Plan, options: Options, batch: Any) -> Non
         )
 
 
-def _restore(
-    workdir: pathlib.Path, extra: dict[str, Any], abstract: state.TrainState
-) -> state.TrainState | None:
-    """The newest sound checkpoint; None where there is none at all."""
-    folder = workdir / checkpoint.FOLDER
-    if not checkpoint.is_checkpoint_folder(workdir):
-        return None
-
-    def read(path: pathlib.Path) -> state.TrainState:
-        check = functools.partial(_check_same, workdir=workdir, extra=extra)
-        return checkpoint.restore(path, abstract, check)[0]
-
-    number, found = checkpoint.newest_sound(folder, read, processes.warn)
-    processes.meet("restored")
-    if processes.is_first():
-        checkpoint.set_aside(folder, after=number)
-    processes.meet("set aside")
-    return found
-
-
-def _check_same(found: dict, workdir: pathlib.Path, extra: dict) -> None:
+def _check_same(
+    found: dict[str, Any], extra: dict[str, Any], workdir: pathlib.Path
+) -> None:
     """Refuses a checkpoint of another config, other data, or another start."""
-    changed = configs.differences(extra["config"], found["config"])
-    if changed:
-        raise ValueError(
-            f"{workdir} holds a run with another config ({'; '.join(changed)}): "
-            "give another --workdir, or the config it was made with"
-        )
-    for flag, name in _DATA.items():
-        if found.get(name) != extra[name]:
-            raise ValueError(
-                f"{workdir} was made with other data than {flag} holds now (its "
-                "manifest differs): use another --workdir, or the data of that run"
-            )
-    began, asked = found.get("init"), extra.get("init")
-    if (began and began["sha256"]) != (asked and asked["sha256"]):
-        raise ValueError(
-            f"{workdir} holds a run that began from {initial.text(began)}, not from "
-            f"{initial.text(asked)}: leave --init out to go on, or give another "
-            "--workdir"
-        )
+    running.check_same(found, extra, workdir, _DATA, configs.Config())
 
 
 def _make_evaluations(plan, options, data, batch, first):

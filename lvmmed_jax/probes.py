@@ -54,6 +54,45 @@ def linear(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarra
     return classifier.fit(train, labels).predict(test)
 
 
+def knn_scores(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Shares of each label among the nearest features, weighted as in `knn`.
+
+    Args:
+      train: [n, D] features.
+      labels: bool [n, K].
+      test: [m, D] features.
+
+    Returns:
+      float [m, K] scores.
+    """
+    from sklearn import neighbors
+
+    voters = neighbors.KNeighborsRegressor(
+        min(_NEIGHBOURS, len(train)), metric="cosine", weights="distance"
+    )
+    return voters.fit(train, labels.astype(np.float32)).predict(test)
+
+
+def linear_scores(
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray
+) -> np.ndarray:
+    """A logistic regression a label, on standardised features.
+
+    Arguments and result as of `knn_scores`; a label that all training images have, or
+    none, has one score.
+    """
+    from sklearn import linear_model, preprocessing
+
+    scaler = preprocessing.StandardScaler().fit(train)
+    known, asked = scaler.transform(train), scaler.transform(test)
+    scores = np.zeros((len(test), labels.shape[1]))
+    for number, own in enumerate(labels.T):
+        if own.min() < own.max():
+            one = linear_model.LogisticRegression(max_iter=2000).fit(known, own)
+            scores[:, number] = one.decision_function(asked)
+    return scores
+
+
 def linear_segmentation(
     train_maps: np.ndarray,
     train_masks: list[np.ndarray],
@@ -113,13 +152,6 @@ def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for label in range(scores.shape[-1])
     ]
     return np.argmax(np.stack([np.asarray(plane) for plane in planes]), axis=0)
-
-
-def dice(truth: np.ndarray, prediction: np.ndarray, label: int) -> float:
-    """Dice of one class in one image: 1 where both are empty, 0 where one is."""
-    truth, prediction = truth == label, prediction == label
-    total = truth.sum() + prediction.sum()
-    return 1.0 if total == 0 else float(2 * (truth & prediction).sum() / total)
 
 
 def bootstrap(values: np.ndarray, *, seed: int) -> Interval:

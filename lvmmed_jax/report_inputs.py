@@ -4,6 +4,7 @@ import collections
 import importlib.metadata
 import pathlib
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -27,18 +28,43 @@ def facts(params: Any, manifest: dict, command: list[str]) -> dict[str, Any]:
       manifest: of the data.
       command: as the process was called.
     """
-    devices = jax.devices()
     return {
-        "command": shlex.join(["lvmmed", *command[1:]]),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        **_environment(params, command),
         "data": {
             "records": manifest["records"],
             "counts": manifest["counts"],
             "modalities": _by_modality(manifest["counts"]),
             "skipped": len(manifest["skipped"]),
         },
+    }
+
+
+def downstream_facts(
+    params: Any, parts: Mapping[str, int], init: dict[str, Any], command: list[str]
+) -> dict[str, Any]:
+    """As `facts`, of a fine-tuning run.
+
+    Args:
+      params: arrays or their shapes.
+      parts: of the data -> how many images.
+      init: what the run began from, see `initial.Start`.
+      command: as the process was called.
+    """
+    return {
+        **_environment(params, command),
+        "kind": "finetune",
+        "data": {"records": sum(parts.values()), "parts": dict(parts)},
+        "init": {name: init[name] for name in ("model", "sha256", "licence")},
+    }
+
+
+def _environment(params: Any, command: list[str]) -> dict[str, Any]:
+    devices = jax.devices()
+    return {
+        "command": shlex.join(["lvmmed", *command[1:]]),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import gc
 import resource
 
 import jax
@@ -18,6 +19,13 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning",
     "ignore::pytest.PytestUnhandledThreadExceptionWarning",
 )
+
+
+@pytest.fixture(autouse=True)
+def _ended():
+    """Collects such tasks here, not in whatever test is next."""
+    yield
+    gc.collect()
 
 
 def _init(key):

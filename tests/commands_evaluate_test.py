@@ -223,9 +223,11 @@ def test_a_folder_of_npz_is_a_suite(small, tmp_path, capsys):
             arrays |= {f"{part}_images": images.astype(np.uint8)}
             arrays |= {f"{part}_labels": labels}
         np.savez(suite / f"{name}.npz", **arrays)
+    np.savez(suite / "other.npz", train_images=images)
     words = ("random:resnet8", "--data", suite, "--task", "knn")
     assert _evaluate(*words) == 0
-    first, second, skipped = capsys.readouterr().out.splitlines()
-    assert first.startswith("one.npz knn 0/1") and second.startswith("two.npz knn")
+    first, second, third, skipped = capsys.readouterr().out.splitlines()
+    assert first.startswith("one.npz knn 0/1") and third.startswith("two.npz knn")
     assert "random: 1.000" in first and "(12 train, 6 test)" in first
-    assert skipped.startswith("skipped several.npz:") and "one class a" in skipped
+    assert second.startswith("several.npz knn 4 labels") and " auc " in second
+    assert skipped.startswith("skipped other.npz:") and "needs the arrays" in skipped

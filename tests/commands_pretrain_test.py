@@ -170,6 +170,7 @@ def test_work_folder_that_is_a_file(shards, tmp_path, capsys):
     assert (tmp_path / "w").read_text() == "mine"
 
 
+@pytest.mark.lengthy
 def test_a_finished_run_is_left_as_it_is(shards, tmp_path, capsys):
     path = str(tiny_runs.write_config(tmp_path))
     words = ["pretrain", path, "--data", str(shards), "--workdir", str(tmp_path / "w")]

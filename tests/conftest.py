@@ -35,7 +35,7 @@ _FOLDERS = ("readers", "catalogue", "labels")
 
 
 def pytest_collection_modifyitems(items):
-    """Marks what needs no jax: CI runs it on one Python only."""
+    """Marks what needs no jax: CI runs it on one Python only; long files come first."""
     root = pathlib.Path(__file__).parents[1] / "data_pipelines"
     mirrored = {
         f"{module.stem}_test"
@@ -45,3 +45,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in mirrored:
             item.add_marker(pytest.mark.files)
+    # a worker of pytest-xdist takes a file at a time: the longest must not come last
+    long = {item.path for item in items if item.get_closest_marker("lengthy")}
+    items.sort(key=lambda item: item.path not in long)

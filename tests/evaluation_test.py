@@ -162,3 +162,20 @@ def test_dense_probes_enlarge_small_images_at_most_threefold(
 ):
     images = [np.zeros((10, longest), np.uint8)] * 3
     assert evaluation.dense_size(view_size, 32, images) == expected
+
+
+def test_several_labels_give_areas_and_absent_ones_are_told(encoder, blind):
+    data = _examples()
+    sets = np.stack([data.labels == 1, data.labels >= 0], axis=1)  # all have the second
+    data = data._replace(
+        labels=None, masks=None, label_sets=sets, class_names=("bright", "picture")
+    )
+    rows = evaluation.evaluate(
+        {"random": blind, "pretrained": encoder}, data, evaluation.TASKS, seed=0
+    ).results
+    assert [row["task"] for row in rows] == ["knn", "linear_probe"]
+    for row in rows:
+        assert (row["metric"], row["target"]) == ("auc", "1 of 2 labels")
+        assert row["pretrained"]["value"] > 0.9 > 0.6 > row["random"]["value"]
+        gain = row["pretrained"]["value"] - row["random"]["value"]
+        assert row["difference"]["value"] == pytest.approx(gain)

@@ -78,7 +78,7 @@ def test_thumbnails_of_a_tiff_are_not_its_image(tmp_path):
         (tmp_path / name).mkdir()
         with tifffile.TiffWriter(tmp_path / name / "1.tif") as writer:
             writer.write(np.zeros((20, 25), np.uint8), subfiletype=1)
-            writer.write(np.full((40, 50), len(name), np.uint8))
+            writer.write(np.full((40, 50), ord(name[0]), np.uint8))
     found = labelled.load(str(tmp_path), seed=0)
     assert [image.shape for image in found.images] == [(40, 50)] * 2
 
@@ -251,6 +251,64 @@ def test_slices_of_one_volume_stand_on_one_side(tmp_path):
     assert found.is_test.sum() == 5
 
 
-def test_boxes_and_several_labels_are_not_for_probes(tmp_path):
-    path = labelled_files.npz(tmp_path / "a.npz", {"train": [[0, 1]], "test": [[1, 1]]})
-    refused(path, "has labels; probes take one class a picture, or masks")
+def test_any_number_of_labels(tmp_path):
+    rows = {"train": [[0, 1, 0], [1, 1, 0]], "test": [[0, 0, 1]]}
+    found = labelled.load(str(labelled_files.npz(tmp_path / "a.npz", rows)), 0)
+    assert found.labels is None and found.class_names == ("0", "1", "2")
+    assert found.label_sets.tolist() == [
+        [False, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
+    assert found.is_test.tolist() == [False, False, True]
+
+
+def test_boxes_are_not_for_probes(tmp_path):
+    save(tmp_path / "images" / "1.png", picture())
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "1.xml").write_text(
+        "<annotation><size><width>24</width><height>20</height></size><object>"
+        "<name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>"
+        "<ymax>9</ymax></bndbox></object></annotation>"
+    )
+    refused(tmp_path, "has boxes; probes take labels or masks")
+
+
+def blurred(size=64):
+    """A picture that has a near hash: coarse structure, unlike any other."""
+    coarse = RNG.integers(0, 256, (8, 8), np.uint8)
+    return np.asarray(PIL.Image.fromarray(coarse).resize((size, size)))
+
+
+def test_near_copies_stand_on_one_side(tmp_path):
+    for index in range(12):
+        one = blurred()
+        save(tmp_path / "a" / f"{index}.png", one)
+        darker = np.round(one * 0.9).astype(np.uint8)
+        save(tmp_path / "a" / f"copy{index}.png", darker)
+        save(tmp_path / "b" / f"{index}.png", blurred())
+    found = labelled.load(str(tmp_path), 0)
+    sides = found.is_test[:24]
+    assert 0 < sides.sum() < 24
+    assert (sides[:12] == sides[12:]).all()  # 0, 1, ... then copy0, copy1, ...
+
+
+def test_a_picture_under_two_labels_is_left_out(tmp_path):
+    for name in ("a", "b"):
+        for index in range(6):
+            save(tmp_path / name / f"{index}.png", picture())
+    both = picture()
+    for place in ("a/8.png", "a/9.png", "b/9.png"):
+        save(tmp_path / place, both)
+    found = labelled.load(str(tmp_path), 0)
+    assert found.contradicted == 3 and len(found.images) == 12
+    assert not any(np.array_equal(one, both) for one in found.images)
+
+
+def test_a_given_split_stays_whole(parts):
+    both = picture()
+    save(parts / "classes" / "train" / "a" / "both.png", both)
+    save(parts / "classes" / "test" / "b" / "both.png", both)
+    found = labelled.load(str(parts / "classes"), 0)
+    assert found.contradicted == 2
+    assert sum(np.array_equal(one, both) for one in found.images) == 2

@@ -25,6 +25,7 @@ def params(settings):
     return jax.jit(lambda keys: two_views.init(networks, settings, keys)[0])(keys)
 
 
+@pytest.mark.lengthy
 def test_additions_begin_at_nothing(params):
     assert params["lora"].keys() == {f"Block_{number}" for number in range(12)}
     assert params["lora"]["Block_0"]["qkv"]["down"].shape == (192, 2)

@@ -2,6 +2,8 @@
 
 import collections
 import itertools
+import os
+import pathlib
 
 import numpy as np
 import PIL.Image
@@ -216,3 +218,35 @@ def test_a_damaged_record_gives_its_place_to_the_next_and_is_told(
     for batch in found:
         for index, image in zip(batch["index"], batch["image"], strict=True):
             np.testing.assert_array_equal(image, whole[index])
+
+
+def _resident_bytes():
+    """Of this process and its children."""
+    pids, total = [os.getpid()], 0
+    while pids:
+        pid = pids.pop()
+        tasks = pathlib.Path(f"/proc/{pid}/task")
+        for task in tasks.iterdir():
+            pids += map(int, (task / "children").read_text().split())
+        pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+        total += pages * os.sysconf("SC_PAGE_SIZE")
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="Linux only")
+def test_memory_stays_bounded_over_a_long_run(tmp_path, num_workers):
+    """800,000 images, 22,000 epochs: a byte an image kept would be seen in MB."""
+    folder = prepare(tmp_path, random_pictures(33, 40))
+    stream = mixture.host_batches(
+        folder, global_batch=80, seed=1, start=0, num_workers=num_workers
+    )
+    seen = []
+    for number in range(10_000):
+        next(stream)
+        if number % 1000 == 999:
+            seen.append(_resident_bytes())
+    stream.close()
+    print([round(each / 2**20, 1) for each in seen])
+    assert max(seen[5:]) - max(seen[1:5]) < 4 * 2**20

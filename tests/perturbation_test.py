@@ -37,6 +37,7 @@ def test_noise_on_edges_has_its_own_scale_and_spares_padding():
     assert jnp.std(noise[3:]) == pytest.approx(0.5 * 1.2825, rel=0.05)
 
 
+@pytest.mark.lengthy
 def test_sum_of_gamma_over_the_chosen_entries_is_gumbel():
     """Mean and variance of the sum of N entries are those of Gumbel(0, 1)."""
     noise = perturbation.sum_of_gamma(jax.random.key(0), (20_000, 4), 4)

@@ -174,6 +174,7 @@ def _classes(folder):
     return str(folder)
 
 
+@pytest.mark.lengthy
 def test_online_knn_is_logged_and_may_choose_the_best(shards, tmp_path, capsys):
     labelled = _classes(tmp_path / "labelled")
     words = ["pretrain", str(tiny_runs.write_config(tmp_path)), "--data", str(shards)]

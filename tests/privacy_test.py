@@ -155,6 +155,7 @@ def test_the_search_finds_what_is_planted(folder):
     assert found >= 12 + 12 + NUM_DICOM + 2
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_shards_manifest_logs_and_errors(folder, tmp_path, capfd, num_workers):
     out = tmp_path / "out"

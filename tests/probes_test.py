@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lvmmed_jax import probes
+from lvmmed_jax import class_metrics, probes
 
 
 def _blobs(seed, count=60):
@@ -34,13 +34,6 @@ def test_segmentation_reads_class_maps_at_full_resolution():
     found = probes.linear_segmentation(maps, [mask, mask], maps[:1], [mask.shape], 3)
     assert found[0].shape == mask.shape
     assert (found[0] == mask).mean() > 0.9
-
-
-def test_dice_and_its_empty_cases():
-    truth, half = np.array([1, 1, 0, 0]), np.array([1, 0, 0, 0])
-    assert probes.dice(truth, half, 1) == pytest.approx(2 / 3)
-    assert probes.dice(truth, half, 2) == 1.0
-    assert probes.dice(truth, np.zeros(4), 1) == 0.0
 
 
 def test_bootstrap_has_the_width_of_the_normal_approximation():
@@ -93,3 +86,16 @@ def test_a_class_without_training_pixels_is_not_predicted():
     # each cell becomes 3 x 3 pixels, and the middle one has its score alone
     (found,) = probes.linear_segmentation(maps, [mask], maps, [mask.shape], 3)
     assert (found == mask).mean() > 0.9
+
+
+@pytest.mark.parametrize("probe", [probes.knn_scores, probes.linear_scores])
+def test_probes_find_labels_that_features_show(probe):
+    rng = np.random.default_rng(0)
+    labels = rng.random((300, 3)) < 0.4
+    labels[:, 2] = False  # no image has it
+    directions, own = rng.normal(size=(3, 8)), rng.normal(size=8)
+    features = own + labels @ directions + 0.1 * rng.normal(size=(300, 8))
+    scores = probe(features[:200], labels[:200], features[200:])
+    assert scores.shape == (100, 3)
+    assert (class_metrics.aucs(labels[200:], scores)[:2] > 0.95).all()
+    assert np.ptp(scores[:, 2]) == 0

@@ -59,6 +59,7 @@ def _numbers(workdir):
     return tiny_runs.timeless(writer.read(workdir / "metrics.jsonl"))
 
 
+@pytest.mark.lengthy
 def test_two_processes_are_one_and_another_number_goes_on(shards, tmp_path):
     """Stopped with two, the last steps with one; beside it a run of one process."""
     alone, _ = _finish(_start(1, shards, tmp_path / "one"))

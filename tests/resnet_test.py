@@ -36,6 +36,7 @@ def test_small_variant_has_a_16th_of_the_resolution():
     assert features.shape == (1, 4, 4, 16)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("variant", ["resnet8", "resnet18"])
 def test_cell_centres_are_where_the_gradient_is(variant):
     """The centroid of a middle cell's receptive field, in a network of averages."""

@@ -72,6 +72,7 @@ def _key_as_numbers(final):
     return dataclasses.replace(final, key=jax.random.key_data(final.key))
 
 
+@pytest.mark.lengthy
 def test_other_data_is_refused(shards, tmp_path):
     _train(shards, tmp_path, stop_at=1)
     with pytest.raises(ValueError, match="other data"):
@@ -109,6 +110,7 @@ def test_damaged_newest_checkpoint_falls_back_and_ends_the_same(
     )
 
 
+@pytest.mark.lengthy
 @_QUIET
 def test_damaged_only_checkpoint_is_one_clear_error(shards, tmp_path):
     _train(shards, tmp_path, stop_at=1)
@@ -127,6 +129,7 @@ def test_two_runs_in_one_work_folder_are_refused(shards, tmp_path, capsys):
     assert not (tmp_path / "config.json").exists()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
@@ -152,6 +155,7 @@ def test_signal_saves_and_says_how_to_go_on(shards, tmp_path, signum, code):
     assert checkpoint.committed_steps(tmp_path / "run" / "checkpoints")[-1] >= 3
 
 
+@pytest.mark.lengthy
 def test_loss_that_is_no_number_ends_the_run_and_can_be_repeated(
     shards, tmp_path, capsys
 ):

@@ -9,8 +9,9 @@ from lvmmed_jax.train import sinks, writer
 
 
 def _writer(workdir, *given, start=0, judge=lambda lines: ()):
+    form = writer.Form("pretrain", ("loss", "matching_accuracy"), judge)
     return writer.Writer(
-        workdir, start=start, num_steps=4, global_batch=8, judge=judge, sinks=given
+        workdir, start=start, num_steps=4, global_batch=8, form=form, sinks=given
     )
 
 

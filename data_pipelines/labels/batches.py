@@ -23,11 +23,14 @@ class Form(NamedTuple):
       side: S, pixels.
       channels: 1 or 3; 1 makes colour grey, where colour would tell the class.
       keep_aspect: see `fitting.inner`.
+      native: a window of the image as it is, at a random place to train on, at the top
+        left to test on; else the whole image, resized. Not with boxes.
     """
 
     side: int
     channels: int
     keep_aspect: bool
+    native: bool = False
 
 
 class Share(NamedTuple):
@@ -68,8 +71,9 @@ def train_batches(
 
     Returns:
       Of batches {"image": uint8 [B, S, S, C], zero at bottom and right where the
-      aspect is kept; "inner": int32 [B, 2], (height, width) of the resized image in
-      it; "size": int32 [B, 2], of the original; "index": int64 [B]} and, by the kind of
+      aspect is kept or the image is smaller; "inner": int32 [B, 2], (height, width) of
+      what is image in it; "size": int32 [B, 2], of the original, or of the native
+      window; "index": int64 [B]} and, by the kind of
       truth, "label": int32 [B], or float32 [B, K] of 0 and 1; "mask": int32 [B, S, S];
       "boxes": float32 [B, M, 4], (y0, x0, y1, x1) in pixels of the square, and
       "classes": int32 [B, M], both -1 where there is none. Slices of volumes have
@@ -84,7 +88,7 @@ def train_batches(
             "must be at least 1, 0 and 0"
         )
     order = drawing.order(_kinds(found, rows, balance), np.asarray(rows), seed)
-    source = _Drawn(_maker(found, form), order)
+    source = _Drawn(_maker(found, form), order, seed)
     batches = _cut(grain.MapDataset.range(0, sys.maxsize), source, global_batch, share)
     return ahead.iterate(
         batches[start:], num_workers=num_workers, num_threads=_SIDE_BY_SIDE
@@ -152,21 +156,39 @@ class _Maker(NamedTuple):
     form: Form
     most_boxes: int
 
-    def example(self, index: int) -> dict[str, np.ndarray]:
-        """The leaves of a batch without its first axis."""
+    def example(
+        self, index: int, place: tuple[float, float] = (0.0, 0.0)
+    ) -> dict[str, np.ndarray]:
+        """The leaves of a batch without its first axis.
+
+        Args:
+          index: of the example.
+          place: of a native window among all there could be, in [0, 1), of rows and
+            of columns.
+        """
         example = self.found.listing.examples[index]
-        side, channels, keep = self.form
+        side, channels, keep, native = self.form
         try:
             pixels = self.found.decoder.picture(example.image).pixels
-            truth = self._truth(example, pixels.shape[:2])
+            if native:
+                window = fitting.window(pixels.shape[:2], side, place)
+                truth = self._truth(example, pixels.shape[:2], window)
+                pixels = pixels[window]
+            else:
+                truth = self._truth(example, pixels.shape[:2])
         except (slices.SkippedError, ValueError) as error:
             raise ValueError(
                 f"{example.image.public()} was readable before and now is not: {error}"
             ) from None
         size = pixels.shape[:2]
+        if native:
+            image, inner = fitting.padded_image(pixels, side, channels), size
+        else:
+            image = fitting.image(pixels, side, channels, keep_aspect=keep)
+            inner = fitting.inner(size, side, keep_aspect=keep)
         made = {
-            "image": fitting.image(pixels, side, channels, keep_aspect=keep),
-            "inner": np.array(fitting.inner(size, side, keep_aspect=keep), np.int32),
+            "image": image,
+            "inner": np.array(inner, np.int32),
             "size": np.array(size, np.int32),
             "index": np.int64(index),
             **truth,
@@ -176,15 +198,16 @@ class _Maker(NamedTuple):
             made["slice"] = np.int32(example.image.index)
         return made
 
-    def _truth(self, example, size) -> dict[str, np.ndarray]:
-        side, _, keep = self.form
+    def _truth(self, example, size, window=None) -> dict[str, np.ndarray]:
+        side, _, keep, _ = self.form
         names = self.found.listing.class_names
         if example.mask is not None:
-            stored = self.found.decoder.mask(example.mask)
-            numbers = masks.numbered(stored, self.found.meaning)
+            numbers = stored_mask(self.found, example)
+            if window is not None:
+                return {"mask": fitting.padded(numbers[window], side)}
             return {"mask": fitting.mask(numbers, side, keep_aspect=keep)}
         if example.boxes is None:
-            return {"label": _label(example.label, names)}
+            return {"label": label_of(example.label, names)}
         edges = np.full((self.most_boxes, 4), -1, np.float32)
         classes = np.full(self.most_boxes, -1, np.int32)
         for place, box in enumerate(example.boxes):
@@ -194,7 +217,13 @@ class _Maker(NamedTuple):
         return {"boxes": edges, "classes": classes}
 
 
-def _label(label, names) -> np.ndarray:
+def stored_mask(found: survey.Survey, example: examples.Example) -> np.ndarray:
+    """int32 [H, W]: an example's mask at its own size, indices of the classes."""
+    return masks.numbered(found.decoder.mask(example.mask), found.meaning)
+
+
+def label_of(label: str | tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
+    """int32, or float32 [K] of 0 and 1 where an image may have several labels."""
     if isinstance(label, tuple):
         return np.array([name in label for name in names], np.float32)
     return np.int32(names.index(label))
@@ -203,6 +232,8 @@ def _label(label, names) -> np.ndarray:
 def _maker(found, form) -> _Maker:
     if form.channels not in (1, 3) or form.side < 1:
         raise ValueError(f"side {form.side}, channels {form.channels}: 1 or 3 channels")
+    if form.native and found.listing.kind == examples.BOXES:
+        raise ValueError("native windows are for masks and classes, not for boxes")
     each = (len(example.boxes or ()) for example in found.listing.examples)
     return _Maker(found, form, max(1, *each, 0))
 
@@ -213,11 +244,13 @@ class _Drawn:
 
     maker: _Maker
     order: drawing.Order
+    seed: int
 
     def __call__(self, row: int) -> dict[str, np.ndarray]:
         """An example."""
         epoch, place = divmod(row, self.order.length)
-        return self.maker.example(int(self._epoch(epoch)[place]))
+        window = np.random.default_rng([self.seed, row]).random(2)
+        return self.maker.example(int(self._epoch(epoch)[place]), tuple(window))
 
     def _epoch(self, number: int) -> np.ndarray:
         """The newest epochs' draws."""

@@ -54,6 +54,36 @@ def mask(values: np.ndarray, side: int, *, keep_aspect: bool) -> np.ndarray:
     return out
 
 
+def window(
+    size: tuple[int, int], side: int, place: tuple[float, float]
+) -> tuple[slice, slice]:
+    """Rows and columns of a window of an image as it is.
+
+    Args:
+      size: (height, width) of the image.
+      side: of the window, which is smaller where the image is.
+      place: among all there could be, in [0, 1), of rows and of columns.
+    """
+    starts = (
+        int(share * (max(length - side, 0) + 1))
+        for length, share in zip(size, place, strict=True)
+    )
+    return tuple(slice(start, start + side) for start in starts)
+
+
+def padded_image(pixels: np.ndarray, side: int, channels: int) -> np.ndarray:
+    """uint8 [side, side, channels] of a window, zero at bottom and right."""
+    picture = PIL.Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+    return padded(np.asarray(picture).reshape(*pixels.shape[:2], channels), side)
+
+
+def padded(values: np.ndarray, side: int) -> np.ndarray:
+    """[side, side, ...] of [H, W, ...], zero at bottom and right."""
+    out = np.zeros((side, side, *values.shape[2:]), values.dtype)
+    out[: values.shape[0], : values.shape[1]] = values
+    return out
+
+
 def boxes(
     edges: np.ndarray, size: tuple[int, int], side: int, *, keep_aspect: bool
 ) -> np.ndarray:

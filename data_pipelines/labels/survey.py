@@ -103,9 +103,9 @@ def survey(
     """
     looks = _all_looks(listing, decoder, num_threads, progress)
     found, kept, notes = [], [], list(listing.notes)
-    contradicted = _contradicted(listing, looks)
+    doubtful = contradicted(listing, looks)
     for example, one in zip(listing.examples, looks, strict=True):
-        problem = TWO_LABELS if one.content in contradicted else one.problem
+        problem = TWO_LABELS if one.content in doubtful else one.problem
         if problem:
             notes.append(examples.Note(problem, example.image.public()))
             continue
@@ -195,15 +195,19 @@ def _problem(reason) -> Look:
     return Look((0, 0), False, b"", None, None, None, reason)
 
 
-def _contradicted(listing, looks) -> set[bytes]:
-    """Contents that come under two labels."""
+def contradicted(listing: examples.Listing, looks: list[Look]) -> dict[bytes, int]:
+    """Contents that come under two labels, and how many pictures have each."""
     if listing.kind not in (examples.CLASSES, examples.LABELS):
-        return set()
-    labels = collections.defaultdict(set)
+        return {}
+    labels = collections.defaultdict(list)
     for example, one in zip(listing.examples, looks, strict=True):
-        labels[one.content].add(example.label)
+        labels[one.content].append(example.label)
     labels.pop(b"", None)
-    return {content for content, several in labels.items() if len(several) > 1}
+    return {
+        content: len(several)
+        for content, several in labels.items()
+        if len(set(several)) > 1
+    }
 
 
 def _within(example, size) -> tuple[examples.Example, list[examples.Note]]:

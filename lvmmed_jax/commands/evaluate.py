@@ -1,31 +1,36 @@
-"""`evaluate`: probes of a frozen encoder, beside its own random start."""
+"""`evaluate`: probes of a frozen encoder, or the scores of fine-tuned networks."""
 
 import argparse
-import collections
 import json
 import pathlib
 import sys
 import time
 from typing import Any
 
-_EXAMPLE = """example:
+_EXAMPLE = """examples:
   python run.py evaluate runs/first --data my/class_folders my/masks --task knn
   python run.py evaluate runs/first --data medmnist --few-labels --against runs/shards
+  python run.py evaluate runs/seed0 runs/seed1 --task segmentation --data my/masks \\
+      --baseline runs/random0 runs/random1
 
 DATA is a folder of class folders (CLASS/*.png), a folder with images/ and labels/
 (masks of equal names, NIfTI volumes too), a CSV (path,label[,group][,split]), an .npz
 as MedMNIST's, a folder of such .npz, or `packaged:mni`. Where a folder holds such a
 layout in each of train/ and test/ (and val/, see --part), that is the split; else a
-quarter is tested on.
+quarter is tested on: patients, volumes and near copies stand on one side, and pictures
+under two labels are left out.
 """
+_FINE_TUNED = ("classification", "segmentation")  # tasks of `finetune`
 _FEW = "1%,5%,10%,25%,1,5,10"  # shares, and images a class
 
 
 def main(argv: list[str]) -> int:
     """Parses, evaluates, prints; returns the exit code."""
     arguments = _parse(argv)
+    if arguments.task in _FINE_TUNED:
+        return _test(arguments)
     result = run(
-        arguments.model,
+        arguments.model[0],
         data=arguments.data,
         tasks=tuple(arguments.task.split(",")),
         seed=arguments.seed,
@@ -36,6 +41,29 @@ def main(argv: list[str]) -> int:
         salt_file=arguments.salt_file,
     )
     print(json.dumps(result) if arguments.json else table(result))
+    return 0
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    """Fine-tuned networks on their test part."""
+    from lvmmed_jax.downstream import comparison, testing
+
+    result = testing.run(
+        arguments.model,
+        arguments.data[0],
+        comparison.Options(
+            task=arguments.task,
+            part=arguments.part,
+            protocol=arguments.protocol,
+            flips=arguments.flips,
+            seed=arguments.seed,
+            splits_file=arguments.splits,
+            salt_file=arguments.salt_file,
+        ),
+        baseline=arguments.baseline,
+        against=arguments.against,
+    )
+    print(json.dumps(result) if arguments.json else testing.table(result))
     return 0
 
 
@@ -87,14 +115,17 @@ def run(
                 raise
             skipped.append({"data": pathlib.Path(name).name, "reason": str(error)})
             continue
-        print(f"evaluating on {len(examples.images)} images", file=sys.stderr)
+        print(_about(examples), file=sys.stderr)
         models = {"random": _calibrated(start, examples)}
         if pretrained is not None:
             models["pretrained"] = pretrained
         found = evaluation.evaluate(
             models, examples, tasks, seed=seed, budgets=budgets, num_seeds=num_seeds
         )
-        about = {"leakage": _leakage(examples, known)}
+        about = {
+            "leakage": _leakage(examples, known),
+            "under_two_labels": examples.contradicted,
+        }
         rows += [
             {"data": pathlib.Path(name).name, **row, **about} for row in found.results
         ]
@@ -135,23 +166,27 @@ def _data_sets(data: list[str]) -> list[tuple[str, bool]]:
     return found
 
 
+def _about(examples: Any) -> str:
+    """What a user should know before the probes run."""
+    line = f"evaluating on {len(examples.images)} images"
+    if examples.contradicted:
+        line += (
+            f"; {examples.contradicted} come under two labels: left out, but of a data "
+            "set with its own split"
+        )
+    return line
+
+
 def _leakage(examples: Any, known: Any) -> dict[str, Any] | None:
     """How many images to test on are among those of shards; None: not looked for."""
-    from data_pipelines import leakage, slices
+    from data_pipelines import leakage
 
     if known is None:
         return None
     rows = [row for row, test in enumerate(examples.is_test) if test]
     images, own = [examples.images[row] for row in rows], examples.identities
     own = None if own is None else [own[row] for row in rows]
-    leaks = leakage.of_images(images, own, known)
-    kinds = collections.Counter(leak.kind for leak in leaks)
-    return {
-        "leaked": len({leak.file for leak in leaks}),
-        "compared": sum(min(each.shape[:2]) >= slices.MIN_SIDE for each in images),
-        "tested": len(images),
-        "kinds": dict(sorted(kinds.items())),
-    }
+    return leakage.summary(images, own, known)
 
 
 def _calibrated(start: Any, examples: Any) -> Any:
@@ -165,6 +200,8 @@ def _calibrated(start: Any, examples: Any) -> Any:
 
 def table(result: dict[str, Any]) -> str:
     """The results as text: one line a task, with 95 % intervals."""
+    from lvmmed_jax.downstream import testing
+
     lines, several = [], len({row["data"] for row in result["results"]}) > 1
     names = [_name(row, several) for row in result["results"]]
     width = max(40, *map(len, names))
@@ -176,7 +213,7 @@ def table(result: dict[str, Any]) -> str:
                     name, **row[name]
                 )
         line += f"  ({row['num_train']} train, {row['num_test']} test)"
-        lines.append(f"{line}  {_leakage_words(row['leakage'])}")
+        lines.append(f"{line}  {testing.leakage_words(row['leakage'])}")
     for one in result["skipped"]:
         lines.append(f"skipped {one['data']}: {one['reason']}")
     return "\n".join(lines)
@@ -191,16 +228,6 @@ def _name(row: dict[str, Any], several: bool) -> str:
     return " ".join(words)
 
 
-def _leakage_words(found: dict[str, Any] | None) -> str:
-    """What stands beside a score."""
-    if found is None:
-        return "leakage: not looked for (--against SHARDS)"
-    words = f"leakage: {found['leaked']} of {found['tested']} test images"
-    if found["compared"] < found["tested"]:
-        words += f", {found['tested'] - found['compared']} too small to compare"
-    return words
-
-
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="lvmmed evaluate",
@@ -209,7 +236,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "model", help="a work folder, one of its checkpoints, or random:NAME"
+        "model",
+        nargs="+",
+        help="a work folder, one of its checkpoints, or random:NAME; several of "
+        "`finetune` are runs of one setting with several seeds",
     )
     parser.add_argument(
         "--data", required=True, nargs="+", help="labelled images, see below"
@@ -223,7 +253,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--task",
         default="knn,linear_probe",
-        help="knn, linear_probe (classes, and masks where the data has them)",
+        help="knn, linear_probe (classes, labels, and masks where the data has them); "
+        "of what `finetune` made: classification or segmentation",
     )
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap")
     parser.add_argument(
@@ -253,10 +284,40 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         metavar="F",
         help="that of the shards (default: $XDG_CONFIG_HOME/lvmmed/salt)",
     )
+    tuned = parser.add_argument_group("of what `finetune` made")
+    tuned.add_argument(
+        "--baseline",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="runs to compare with, paired on the same images",
+    )
+    tuned.add_argument(
+        "--protocol",
+        choices=("own", "official"),
+        default="own",
+        help="official: what the paper's code measures (masks at the network's size)",
+    )
+    tuned.add_argument(
+        "--flips", action="store_true", help="predict the mean over mirror images"
+    )
+    tuned.add_argument(
+        "--splits",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="that of the runs (default: splits.json in each work folder)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error(f"--seeds {arguments.seeds}: at least 1")
+    if arguments.task in _FINE_TUNED:
+        if len(arguments.data) > 1:
+            parser.error(f"--task {arguments.task}: one data set at a time")
+    elif len(arguments.model) > 1 or arguments.baseline:
+        parser.error(
+            "several models and --baseline are for classification, segmentation"
+        )
     return arguments
 
 

@@ -6,8 +6,6 @@ import pathlib
 import sys
 from typing import Any
 
-from lvmmed_jax import overriding
-
 _START = ("model", "sha256", "licence")  # what run.json has of it
 _ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is there
 _EXAMPLE = """example:
@@ -84,7 +82,14 @@ def run(
     config = config_files.load(config_name, overrides)
     from data_pipelines import mixture
     from lvmmed_jax import config as configs
-    from lvmmed_jax import files, initial, planning, pretraining, report_inputs
+    from lvmmed_jax import (
+        files,
+        initial,
+        planning,
+        pretraining,
+        report_inputs,
+        running,
+    )
     from lvmmed_jax.train import interruption, processes
     from lvmmed_jax.weights import reading
 
@@ -114,7 +119,7 @@ def run(
         found = pretraining.repeat(plan, repeated, data, identity)
         print(json.dumps(found) if as_json else replay_text(found))
         return 0
-    with interruption.watch() as stop, pretraining.claimed(workdir):
+    with interruption.watch() as stop, running.claimed(workdir):
         run_ = pretraining.prepare(
             plan,
             data=data,
@@ -253,7 +258,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments, rest = parser.parse_known_args(argv)
-    return arguments, overriding.parse(parser, rest)
+    from lvmmed_jax import config_files
+
+    return arguments, config_files.parse_overrides(rest, parser.error)
 
 
 def _cluster(arguments: argparse.Namespace) -> tuple | None:

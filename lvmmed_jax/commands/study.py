@@ -7,8 +7,6 @@ import pathlib
 import sys
 from typing import Any
 
-from lvmmed_jax import overriding
-
 _EXAMPLE = """examples:
   python run.py study quickstart_study --data runs/shards --workdir runs/small \\
       --train.steps=60
@@ -107,10 +105,10 @@ def _train(job, study, inputs) -> int:
 def _evaluate(job, inputs) -> None:
     import jax
 
-    from lvmmed_jax import pretraining
+    from lvmmed_jax import running
     from lvmmed_jax.commands import evaluate
 
-    with pretraining.claimed(job.folder):
+    with running.claimed(job.folder):
         evaluate.run(
             str(job.folder),
             data=[inputs.place(name) for name in job.evaluation.data],
@@ -171,7 +169,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
     )
     arguments, rest = parser.parse_known_args(argv)
-    return arguments, overriding.parse(parser, rest)
+    from lvmmed_jax import config_files
+
+    return arguments, config_files.parse_overrides(rest, parser.error)
 
 
 def _part(text: str) -> tuple[int, int]:

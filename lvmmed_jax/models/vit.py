@@ -195,6 +195,42 @@ class Neck(nn.Module):
         return x.astype(jnp.float32)
 
 
+def apply_blocks(
+    variant: str,
+    width: int,
+    dtype: Any,
+    remat: bool,
+    params: dict[str, Any],
+    feature_map: jax.Array,
+    frozen: int = 0,
+) -> jax.Array:
+    """The blocks alone: [B, R, S, D] -> [B, R, S, D], without positions or tokens.
+
+    Args:
+      variant: as those of `ViT`; likewise `width`, `dtype` and `remat`.
+      width: see there.
+      dtype: see there.
+      remat: see there.
+      params: of a `ViT`, with `Block_i`.
+      feature_map: in the place of embedded tiles.
+      frozen: how many first blocks are not trained; what is before them still is.
+    """
+    row = vit_table.scaled(variant, width)
+    grid = feature_map.shape[1:3]
+    tokens = feature_map.astype(dtype).reshape(len(feature_map), -1, row.width)
+    block_class = nn.remat(Block, static_argnums=(2,)) if remat else Block
+    for index in range(row.depth):
+        window = 0 if index in row.global_blocks else row.window
+        own = params[f"Block_{index}"]
+        if index < frozen:
+            own = jax.lax.stop_gradient(own)
+        block = block_class(row, window, dtype)
+        tokens = jax.lax.optimization_barrier(
+            block.apply({"params": own}, tokens, grid)
+        )
+    return tokens.astype(jnp.float32).reshape(feature_map.shape)
+
+
 def _embed(row: vit_table.Variant, dtype: Any) -> nn.Conv:
     return nn.Conv(
         row.width,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import matplotlib.image
 import numpy as np
 
+from lvmmed_jax.report import markup
+
 KINDS = ("location", "feature")
 CLASS_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167))
 
@@ -83,6 +85,11 @@ def png(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     matplotlib.image.imsave(buffer, np.ascontiguousarray(rgb), format="png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def tag(image: np.ndarray, alt: str) -> str:
+    """An image in the page; `alt` is plain text."""
+    return f'<img alt="{markup.text(alt)}" src="{png(image)}">'
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from lvmmed_jax.report import (
     pictures,
     results,
     runs,
+    scores,
     style,
     summary,
 )
@@ -39,23 +40,50 @@ def page(all_runs: Sequence[runs.Run]) -> str:
     """The whole page; of several runs the pictures are those of the first."""
     several = len(all_runs) > 1
     names = ", ".join(run.name for run in all_runs)
-    title = f"{'Pre-training runs' if several else 'Pre-training run'} {names}"
+    kind = "Fine-tuning" if all_runs[0].is_fine_tuning else "Pre-training"
+    title = f"{kind} {'runs' if several else 'run'} {names}"
     whose = f"The pictures are those of {all_runs[0].name}."
-    alone = {run.name: [run] for run in all_runs}
-    body = [
+    body = _fine_tuning if all_runs[0].is_fine_tuning else _pretraining
+    parts = [
+        *body(
+            all_runs,
+            markup.paragraph(whose) if several else "",
+            _differences(all_runs) if several else "",
+        ),
+        _settings(all_runs),
+    ]
+    return markup.page(title, style.CSS, parts)
+
+
+def _pretraining(all_runs: Sequence[runs.Run], *differences: str) -> list[str]:
+    several = len(all_runs) > 1
+    return [
         *map(_verdict, all_runs),
-        markup.paragraph(whose) if several else "",
-        _differences(all_runs) if several else "",
+        *differences,
         _numbers(all_runs),
-        compared_curves(alone) if several else _curves(all_runs[0]),
+        compared_curves({run.name: [run] for run in all_runs})
+        if several
+        else _curves(all_runs[0], panels.PANELS, f"<p>{_health(all_runs[0])}</p>"),
         pictures.views(all_runs[0]),
         pictures.affinity(all_runs[0]),
         results.section(all_runs),
         pictures.overlays(all_runs[0]),
         pictures.contact_sheet(all_runs[0]),
-        _settings(all_runs),
     ]
-    return markup.page(title, style.CSS, body)
+
+
+def _fine_tuning(all_runs: Sequence[runs.Run], *differences: str) -> list[str]:
+    several, own = len(all_runs) > 1, panels.FINE_TUNING
+    return [
+        *(markup.paragraph(f"{run.name}: {summary.story(run)}") for run in all_runs),
+        *differences,
+        scores.section(all_runs),
+        scores.cases(all_runs[0]),
+        _numbers(all_runs),
+        compared_curves({run.name: [run] for run in all_runs}, shown=own)
+        if several
+        else _curves(all_runs[0], own, ""),
+    ]
 
 
 def _verdict(run: runs.Run) -> str:
@@ -105,15 +133,15 @@ def _numbers(all_runs: Sequence[runs.Run]) -> str:
     return markup.section("Numbers", table, *notes)
 
 
-def _curves(run: runs.Run) -> str:
+def _curves(run: runs.Run, shown: Sequence[panels.Panel], verdict: str) -> str:
     """The verdict again, beside the curves that it was read from."""
     wide, small = [], []
-    for panel in panels.PANELS:
+    for panel in shown:
         if picture := curves.curves(run, panel):
             cell = markup.figure(picture, panel.note, panel.title)
             (small if panel.small else wide).append(cell)
     charts = markup.grid("wide", wide), markup.grid("small", small)
-    return markup.section("Curves", f"<p>{_health(run)}</p>", *charts)
+    return markup.section("Curves", verdict, *charts)
 
 
 def compared_curves(

@@ -76,6 +76,26 @@ PANELS = (
     Panel("Gradient norm", "", {"gradient_norm": "gradient norm"}, small=True),
 )
 
+_VALIDATION = (
+    "Measured on the validation part; the best checkpoint is the one that is used."
+)
+FINE_TUNING = (
+    Panel("Loss", "Of the images trained on; lower is better.", {"loss": "loss"}),
+    Panel("Dice", _VALIDATION, {"val_dice": "Dice"}, from_zero=True),
+    Panel(
+        "Classes",
+        _VALIDATION,
+        {
+            "val_accuracy": "accuracy",
+            "val_balanced_accuracy": "balanced accuracy",
+            "val_auc": "mean AUC",
+            "val_kappa": "quadratic kappa",
+        },
+        from_zero=True,
+    ),
+    *(panel for panel in PANELS if panel.title in ("Learning rate", "Gradient norm")),
+)
+
 
 def title(panel: Panel, key: str) -> str:
     """A panel's title, and which of its metrics where it has several."""

@@ -90,10 +90,10 @@ def _overlay_row(arrays: Mapping[str, np.ndarray], index: int) -> str:
     stride = -(-max(rows, columns) // _OVERLAY_SIDE)
     cut = np.s_[index, :rows:stride, :columns:stride]
     image = arrays["images"][cut]
-    cells = [markup.figure(_image(image, "image"), "image")]
+    cells = [markup.figure(images.tag(image, "image"), "image")]
     for side in ("truth", "random", "pretrained"):
         tinted = images.overlay(image, arrays[side][cut])
-        cells.append(markup.figure(_image(tinted, side), side))
+        cells.append(markup.figure(images.tag(tinted, side), side))
     return f'<div class="row">{"".join(cells)}</div>'
 
 
@@ -108,11 +108,7 @@ def contact_sheet(run: runs.Run) -> str:
         return markup.section(title, counts, _no_pictures(run, "pretrain"))
     shown = zip(arrays["contact"], arrays["contact_modality"], strict=True)
     tiles = (
-        markup.figure(_image(images.shrink(image, _CONTACT_SIDE), name), name)
+        markup.figure(images.tag(images.shrink(image, _CONTACT_SIDE), name), name)
         for image, name in itertools.islice(shown, _MAX_CONTACT)
     )
     return markup.section(title, counts, markup.grid("tiles", tiles))
-
-
-def _image(image: np.ndarray, alt: str) -> str:
-    return f'<img alt="{markup.text(alt)}" src="{images.png(image)}">'

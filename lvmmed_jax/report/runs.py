@@ -27,6 +27,7 @@ class Run:
       evaluation: `evaluation.json`, or None where absent; where values of single
         images were stored, a result has them as `by_image`, by name of the model.
       training_pictures, evaluation_pictures: arrays by name, empty where absent.
+      scores, cases: of a fine-tuned network: `scores.json` or None, and arrays.
     """
 
     name: str
@@ -38,6 +39,13 @@ class Run:
     evaluation: dict[str, Any] | None
     training_pictures: dict[str, np.ndarray]
     evaluation_pictures: dict[str, np.ndarray]
+    scores: dict[str, Any] | None = None
+    cases: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_fine_tuning(self) -> bool:
+        """Whether it is a run of `finetune`, not of `pretrain`."""
+        return self.about.get("kind") == "finetune"
 
 
 def read(workdirs: Sequence[pathlib.Path]) -> list[Run]:
@@ -45,14 +53,20 @@ def read(workdirs: Sequence[pathlib.Path]) -> list[Run]:
 
     Raises:
       FileNotFoundError: a folder has no `metrics.jsonl`.
-      ValueError: a file in it is damaged.
+      ValueError: a file in it is damaged, or runs of both kinds are among them.
     """
     names = [path.resolve().name for path in workdirs]
     unique = len(set(names)) == len(names)
-    return [
+    found = [
         _read_run(path, name if unique else str(path))
         for path, name in zip(workdirs, names, strict=True)
     ]
+    if len({run.is_fine_tuning for run in found}) > 1:
+        raise ValueError(
+            "runs of `pretrain` and of `finetune` have nothing to compare: report on "
+            "them apart"
+        )
+    return found
 
 
 def _read_run(workdir: pathlib.Path, name: str) -> Run:
@@ -67,6 +81,8 @@ def _read_run(workdir: pathlib.Path, name: str) -> Run:
         evaluation=_read_evaluation(workdir),
         training_pictures=_read_arrays(workdir / "pictures" / "pretrain.npz"),
         evaluation_pictures=_read_arrays(workdir / "pictures" / "evaluation.npz"),
+        scores=_read_scores(workdir / "scores.json"),
+        cases=_read_arrays(workdir / "pictures" / "cases.npz"),
     )
 
 
@@ -75,7 +91,7 @@ def _read_metrics(workdir: pathlib.Path) -> tuple[tuple[dict[str, Any], ...], in
     path = workdir / "metrics.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{workdir} has no metrics.jsonl; give the --workdir of a pretrain run"
+            f"{workdir} has no metrics.jsonl; give the --workdir of a run"
         )
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     parsed = [_parse_line(line) for line in lines if line.strip()]
@@ -134,6 +150,15 @@ def _add_images(evaluation: dict[str, Any], arrays: dict[str, np.ndarray]) -> No
             for name, values in found.items()
         ):
             result["by_image"] = found
+
+
+def _read_scores(path: pathlib.Path) -> dict[str, Any] | None:
+    scores = _read_json(path)
+    if scores is not None and not scores.get("results"):
+        raise ValueError(
+            f"{path} has no results; write the file again with the evaluate command"
+        )
+    return scores
 
 
 def _is_estimate(value: Any) -> bool:

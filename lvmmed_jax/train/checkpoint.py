@@ -31,6 +31,12 @@ MORE_IS_BETTER = {  # the metrics by which a checkpoint can be the best
     "knn_accuracy": True,
     "embedding_rank": True,
     "embedding_std": True,
+    # of downstream tasks, on their validation part
+    "val_dice": True,
+    "val_accuracy": True,
+    "val_balanced_accuracy": True,
+    "val_auc": True,
+    "val_kappa": True,
 }
 # says nothing about the checkpoint: too many files are open, a server does not answer
 _PASSING = {errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE}

@@ -138,7 +138,7 @@ def check_batch(
     Args:
       name: the config key that set `count`.
       count: images a batch.
-      graph_size: images a graph.
+      graph_size: images a graph; 1 where there are no graphs.
       num_devices: over how many devices the batch is cut.
       num_parts: into how many parts it is cut before that.
 
@@ -151,8 +151,8 @@ def check_batch(
     below = count // unit * unit
     nearest = f"{below} or {below + unit}" if below > 0 else f"{unit}"
     parts = f" in {num_parts} parts" if num_parts > 1 else ""
+    graphs = f" into graphs of {graph_size} images" if graph_size > 1 else ""
     raise ValueError(
-        f"{name}={count} does not cut into graphs of {graph_size} "
-        f"images on {num_devices} device(s){parts}: use a multiple of {unit}, "
-        f"e.g. {nearest}"
+        f"{name}={count} does not cut{graphs} on {num_devices} device(s){parts}: use a "
+        f"multiple of {unit}, e.g. {nearest}"
     )

@@ -5,12 +5,27 @@ import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from lvmmed_jax import progress
 from lvmmed_jax.train import sinks as sinks_
 
 FILE = "metrics.jsonl"
-_SHOWN = ("loss", "matching_accuracy")  # beside rate and time left
+
+
+class Form(NamedTuple):
+    """How a run's progress is told.
+
+    Attributes:
+      name: of the job, in a word.
+      shown: metrics beside rate and time left.
+      judge: the evaluations so far -> what is wrong, nothing where all is well; shown
+        when something begins to be wrong.
+    """
+
+    name: str
+    shown: tuple[str, ...]
+    judge: Callable[[list[dict]], tuple[str, ...]]
 
 
 class Writer:
@@ -29,7 +44,7 @@ class Writer:
         start: int,
         num_steps: int,
         global_batch: int,
-        judge: Callable[[list[dict]], tuple[str, ...]],
+        form: Form,
         sinks: Sequence[sinks_.Sink] = (),
     ):
         """Opens the file for a run that goes on at step `start`.
@@ -39,8 +54,7 @@ class Writer:
           start: updates already done.
           num_steps: updates of the whole run.
           global_batch: images a step.
-          judge: the evaluations so far -> what is wrong, nothing where all is well;
-            shown when something begins to be wrong.
+          form: how progress is told.
           sinks: where every line goes too; closed with the writer.
         """
         self._path = pathlib.Path(workdir) / FILE
@@ -55,11 +69,11 @@ class Writer:
         self._began = time.monotonic()
         self._start, self._num_steps = start, num_steps
         self._shown: dict[str, float] = {}
-        self._judge, self._wrong = judge, False
+        self._form, self._wrong = form, False
         self._evaluations = [line for line in kept if "loss" not in line]
         self._sinks = list(sinks)
         self._progress = progress.Progress(
-            "pretrain", total=num_steps, unit="steps", start=start
+            form.name, total=num_steps, unit="steps", start=start
         )
 
     def __enter__(self) -> "Writer":
@@ -98,7 +112,9 @@ class Writer:
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """Moves the bar to `step` and shows the newest values."""
-        self._shown |= {name: metrics[name] for name in _SHOWN if name in metrics}
+        self._shown |= {
+            name: metrics[name] for name in self._form.shown if name in metrics
+        }
         self._progress.update(step, self._shown)
 
     def say(self, text: str) -> None:
@@ -121,7 +137,7 @@ class Writer:
                     sink.close(True)
 
     def _warn(self, step: int) -> None:
-        reasons = self._judge(self._evaluations)
+        reasons = self._form.judge(self._evaluations)
         if reasons and not self._wrong:
             self._progress.say(f"warning at step {step}: {'; '.join(reasons)}")
         self._wrong = bool(reasons)

@@ -1,0 +1,1 @@
+"""Fine-tuning runs: their data, training, predictions and scores."""

@@ -1,0 +1,1 @@
+"""Downstream tasks: one file a task, on an encoder that pre-training made."""

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import tiny_finetunes
+
+from data_pipelines.labels import batches, layouts
+from lvmmed_jax import finetune_config
+from lvmmed_jax.downstream import examples, predictions
+
+
+def _divided(data, tmp_path, seed=0, **fields):
+    settings = tiny_finetunes.settings(data=fields).data
+    return examples.divide(
+        examples.read(str(data)),
+        settings,
+        seed=seed,
+        splits_file=tmp_path / "splits.json",
+        salt_file=None,
+    )
+
+
+def test_few_labels_leave_test_and_validation_alone(tmp_path):
+    data = tiny_finetunes.bright_and_dark(tmp_path / "data", 20)
+    whole, few = _divided(data, tmp_path), _divided(data, tmp_path, labels="2")
+    for part in ("val", "test"):
+        np.testing.assert_array_equal(whole.rows[part], few.rows[part])
+    assert len(few.rows["train"]) == 4
+    assert set(few.rows["train"]) < set(whole.rows["train"])
+    more = _divided(data, tmp_path, labels="50%")
+    assert set(few.rows["train"]) < set(more.rows["train"])
+    other = _divided(data, tmp_path, seed=1, labels="2")
+    assert set(other.rows["train"]) != set(few.rows["train"])
+    assert examples.split_sha256(few) != examples.split_sha256(other)
+
+
+def test_weights_of_classes_are_scikit_learns(tmp_path):
+    from sklearn.utils import class_weight
+
+    data = tmp_path / "data"
+    tiny_finetunes.bright_and_dark(data, 16)
+    for path in sorted((data / "dark").iterdir())[6:]:
+        path.unlink()
+    found = _divided(data, tmp_path)
+    target = examples.target(found, True)
+    labels = [examples.truth(found, row) for row in found.rows["train"]]
+    expected = class_weight.compute_class_weight(
+        "balanced", classes=np.arange(2), y=np.array(labels)
+    )
+    np.testing.assert_allclose(target.weights, expected)
+    assert examples.target(found, False).weights == ()
+
+
+def test_several_labels_are_weighed_as_torchs_pos_weight(tmp_path):
+    tiny_finetunes.bright_and_dark(tmp_path / "data", 8)
+    lines = ["path,label,split"]
+    for number in range(8):
+        label = ("a", "a|b", "", "b")[number % 4]
+        part = "test" if number > 5 else "train"
+        lines.append(f"data/dark/{number}.png,{label},{part}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    found = _divided(tmp_path / "labels.csv", tmp_path, val_share=0.0)
+    target = examples.target(found, True)
+    assert target.multi_label and target.class_names == ("a", "b")
+    # a in 0, 1, 4, 5 and b in 1, 3, 5 of six
+    np.testing.assert_allclose(target.weights, [2 / 4, 3 / 3])
+
+
+def test_native_windows_are_parts_of_the_image_at_random_places(tmp_path):
+    data = tiny_finetunes.squares(tmp_path / "data", 8, size=(50, 30))
+    found = _divided(data, tmp_path, size=32, native=True)
+    settings = tiny_finetunes.settings(data={"size": 32, "native": True}).data
+    train = examples.train_batches(found, settings, seed=0, start=0)
+    batch, again = next(train), next(train)
+    train.close()
+    assert batch["image"].shape == (8, 32, 32, 3)
+    np.testing.assert_array_equal(batch["inner"], [[32, 30]] * 8)  # narrower than it
+    assert not batch["image"][:, :, 30:].any() and not batch["mask"][:, :, 30:].any()
+    starts = set()
+    for index, image, mask in zip(
+        batch["index"], batch["image"], batch["mask"], strict=True
+    ):
+        whole = examples.picture(found, int(index))
+        truth = examples.truth(found, int(index))
+        (start,) = (
+            row
+            for row in range(19)
+            if np.array_equal(whole[row : row + 32], image[:, :30, 0])
+        )
+        np.testing.assert_array_equal(truth[start : start + 32], mask[:, :30])
+        starts.add(start)
+    assert len(starts) > 2
+    assert not np.array_equal(batch["image"], again["image"])
+    later = examples.train_batches(found, settings, seed=0, start=1)
+    np.testing.assert_array_equal(next(later)["image"], again["image"])
+    later.close()
+
+
+def test_test_images_are_never_changed_or_cut_at_random(tmp_path):
+    """The network is shown each test image as it is, resized."""
+    data = tiny_finetunes.squares(tmp_path / "data", 12)
+    found = _divided(data, tmp_path)
+    rows, seen = found.rows["test"], []
+
+    def apply(model, squares):
+        seen.extend(squares)
+        return np.zeros((*squares.shape[:3], 2), np.float32)
+
+    form = batches.Form(32, 3, False)
+    predictor = predictions.Predictor(apply, form, 2, True)
+    first = predictions.of_rows(predictor, {}, found, rows)
+    second = predictions.of_rows(predictor, {}, found, rows)
+    half = len(seen) // 2
+    np.testing.assert_array_equal(seen[:half], seen[half:])
+    for index, row in enumerate(rows):
+        truth = examples.truth(found, int(row))
+        assert truth.shape == first.found[index].shape == (40, 48)
+        np.testing.assert_array_equal(truth, second.truth[index])
+
+
+def test_data_of_another_kind_is_refused(tmp_path):
+    data = tiny_finetunes.bright_and_dark(tmp_path / "data", 6)
+    found = _divided(data, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"has classes; model\.task=segmentation takes"
+    ):
+        examples.check_task(found.found, "segmentation")
+    examples.check_task(found.found, "classification")
+    assert layouts.NO_MASK not in found.notes
+    with pytest.raises(ValueError, match="for probes"):
+        examples.read("packaged:mni")
+    assert finetune_config.HEADS.keys() == set(examples._KINDS.values())
