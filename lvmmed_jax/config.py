@@ -70,6 +70,7 @@ class Matching:
     graph_size: int = 16  # N, images a graph
     num_neighbours: int = 5  # k, from 1 to N - 1
     alpha: float = 0.8  # weight of the global vertex affinity against the local
+    edge_weight: float = 1.0  # of c^e and its noise; project; 0: no second order
     num_cells: int = 20  # gamma, cell pairs kept of each kind; project
     symmetric: bool = False  # edges in both directions where one has k-NN; project
     noise: str = "gumbel"  # or sum_of_gamma, margin, none: matching/perturbation.py
@@ -253,6 +254,7 @@ _NOT_NEGATIVE = {
     "matching.beside",
     "matching.sigma",
     "matching.sigma_edges",
+    "matching.edge_weight",
     "model.projection_hidden",
     "optimizer.weight_decay",
     "optimizer.frozen_stages",

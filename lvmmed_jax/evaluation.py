@@ -19,9 +19,17 @@ _OF_SEVERAL = {"knn": probes.knn_scores, "linear_probe": probes.linear_scores}
 
 
 class Evaluation(NamedTuple):
-    """Results in JSON values, and arrays for the report's overlays (or None)."""
+    """What was measured.
+
+    Attributes:
+      results: in JSON values.
+      by_image: of each result, name of a model -> [m] values of the test images, whose
+        mean is the result's (of few labels: the mean over the seeds); empty of an area.
+      pictures: arrays for the report's overlays, or None.
+    """
 
     results: list[dict[str, Any]]
+    by_image: list[dict[str, np.ndarray]]
     pictures: dict[str, np.ndarray] | None
 
 
@@ -60,22 +68,25 @@ def evaluate(
         raise ValueError("probes need at least two classes with training images")
     if data.masks is not None and data.labels is None and "linear_probe" not in tasks:
         raise ValueError("the data has masks and no classes: use --task linear_probe")
-    results, pictures = [], None
+    results, by_image, pictures = [], [], None
     if data.labels is not None:
         features = {name: _pooled(one, data.images) for name, one in models.items()}
         wanted = {name: probe for name, probe in _PROBES.items() if name in tasks}
         for name, probe in wanted.items():
             values = _accuracy(features, data, probe)
             results.append(_result(name, "accuracy", None, values, data, seed))
+            by_image.append(values)
         seeds = range(seed, seed + num_seeds)
         for name, probe in wanted.items():
             for budget in budgets:
                 drawn = few_labels.accuracy(features, data, probe, budget, seeds)
                 results.append(_few(name, budget, drawn, data, seed))
+                by_image.append({k: x.mean(axis=0) for k, x in drawn.correct.items()})
     if data.label_sets is not None:
         features = {name: _pooled(one, data.images) for name, one in models.items()}
         for name in [name for name in _OF_SEVERAL if name in tasks]:
             results.append(_areas(name, features, data, seed))
+            by_image.append({})  # an area is of all images together
     if data.masks is not None and "linear_probe" in tasks:
         predictions = {name: _segment(one, data) for name, one in models.items()}
         for label, class_name in list(enumerate(data.mask_names))[1:]:
@@ -83,8 +94,9 @@ def evaluate(
             results.append(
                 _result("linear_probe", "dice", class_name, values, data, seed)
             )
+            by_image.append(values)
         pictures = _overlays(predictions, data)
-    return Evaluation(results, pictures)
+    return Evaluation(results, by_image, pictures)
 
 
 def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:

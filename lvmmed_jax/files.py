@@ -31,15 +31,19 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def locked(path: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
     """Holds `path`, an empty file that is made, until the end; freed if we are killed.
 
+    Args:
+      path: the file.
+      wait: for another process that holds it.
+
     Raises:
-      OSError: another process holds it.
+      OSError: another process holds it, and we do not wait.
     """
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise OSError(
                 f"another process is at work in {path.parent}: stop it, or use another "

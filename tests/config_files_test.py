@@ -3,8 +3,9 @@
 import pytest
 
 from lvmmed_jax import config, config_files, finetune_config
+from lvmmed_jax.study import jobs
 
-SHIPPED = sorted(path.stem for path in config_files.shipped_folder().glob("[!_]*.py"))
+SHIPPED = config_files.shipped()
 
 
 def _write(folder, text):
@@ -30,6 +31,17 @@ def test_shipped_configs_are_in_range_and_take_overrides(name):
     assert changed == config.override(found, {"train.seed": 7})
     with pytest.raises(ValueError, match=r"train\.seed"):
         config_files.load(name, {"train.sed": "7"}, kind)
+
+
+@pytest.mark.parametrize("name", config_files.shipped("get_study"))
+def test_shipped_studies_can_be_run(name):
+    jobs.check(config_files.load_study(name))
+
+
+def test_every_shipped_file_is_one_of_the_two():
+    paths = config_files.shipped_folder().glob("[!_]*.py")
+    both = {*SHIPPED, *config_files.shipped("get_study")}
+    assert {path.stem for path in paths} == both
 
 
 def test_resnet50_config_has_the_papers_values():
@@ -87,3 +99,13 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
     path = _write(tmp_path, text)
     with pytest.raises(ValueError, match=rf"mine\.py.*{message}"):
         config_files.load(path, {"train.steps": "7"})
+
+
+def test_a_run_and_a_study_are_told_apart(tmp_path):
+    with pytest.raises(ValueError, match="it is of a study, for `study`"):
+        config_files.load("ablations", {})
+    with pytest.raises(ValueError, match="it is of a run, for `pretrain`"):
+        config_files.load_study("quickstart")
+    path = _write(tmp_path, "def get_study():\n    return {}\n")
+    with pytest.raises(ValueError, match="get_study returned a dict, not a Study"):
+        config_files.load_study(path)

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_runs
+from scipy import optimize
 
 from lvmmed_jax import config
 from lvmmed_jax.methods import graph_matching, two_views
@@ -276,6 +277,23 @@ def test_each_rule_and_noise_has_a_gradient(name, value):
     loss, gradient = loss_fn(embedding, params, jax.random.key(2))
     assert loss > 0 and np.isfinite(loss)
     assert np.all(np.isfinite(gradient)) and np.linalg.norm(gradient) > 1e-4
+
+
+def test_without_weight_edges_and_their_noise_count_for_nothing():
+    """What is left is linear assignment on the vertices, as SciPy solves it."""
+    settings = {"matching.edge_weight": 0.0, "matching.alpha": 1.0}
+    settings |= {"model.message_passing_layers": 0, "matching.sigma": 1e-4}
+    settings |= {"matching.sigma_edges": 1e3}  # would drown the vertices
+    loss_fn, embedding, params = _after_the_encoder(config.override(CONFIG, settings))
+    loss, _ = loss_fn(embedding, params, jax.random.key(2))
+    unit = embedding / jnp.linalg.norm(embedding, axis=-1, keepdims=True)
+    wrong = 0
+    for graph in np.asarray(unit).reshape(2, 4, 2, 16):
+        cosines = graph[:, 0] @ graph[:, 1].T
+        rows, columns = optimize.linear_sum_assignment(-cosines)
+        wrong += np.sum(rows != columns)
+    assert 0 < wrong < 8
+    assert float(loss) == 2 * wrong / 2  # two entries a wrong node, mean of two graphs
 
 
 def test_loss_is_nan_where_an_affinity_is(eight):

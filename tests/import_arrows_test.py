@@ -14,6 +14,7 @@ ALLOWED = {
     "configs": {
         "lvmmed_jax.config",
         "lvmmed_jax.config_files",
+        "lvmmed_jax.study.grid",
         "lvmmed_jax.finetune_config",
     },
     "lvmmed_jax.config": {"lvmmed_jax.method_config"},
@@ -126,6 +127,19 @@ ALLOWED = {
         "lvmmed_jax.weights",
     },
     "lvmmed_jax.release.training": {"lvmmed_jax.report.runs"},
+    "lvmmed_jax.study": {
+        "data_pipelines.manifest",
+        "lvmmed_jax.config",
+        "lvmmed_jax.config_files",
+        "lvmmed_jax.files",
+        "lvmmed_jax.health",
+        "lvmmed_jax.probes",
+        "lvmmed_jax.report",
+        "lvmmed_jax.study",
+        "lvmmed_jax.train.writer",
+        "lvmmed_jax.weights.reading",
+    },
+    "lvmmed_jax.study.grid": set(),
     "lvmmed_jax.weights": {
         "lvmmed_jax.files",
         "lvmmed_jax.models",

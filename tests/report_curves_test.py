@@ -19,6 +19,11 @@ def make_lines(batch, num_steps, seconds_a_step=1.0):
     ]
 
 
+def alone(runs):
+    """Groups of one run each."""
+    return [[run] for run in runs]
+
+
 def drawn(svg, colour):
     """The curve of a colour: its points, [n, 2], and its style.
 
@@ -34,7 +39,7 @@ def test_long_curves_are_thinned():
     values = np.random.default_rng(0).random(20_000)
     lines = [{"step": step, "loss": value} for step, value in enumerate(values)]
     assert len(curves.curves(make_run(lines), LOSS)) < 40_000
-    svg = curves.compared([make_run(lines)] * 4, LOSS, "loss", AXES["step"])
+    svg = curves.compared([[make_run(lines)]] * 4, LOSS, "loss", AXES["step"])
     assert len(svg) < 60_000
 
 
@@ -50,7 +55,7 @@ def test_axis_of_images_compares_runs_of_other_batches():
     runs = [make_run(make_lines(32, 8)), make_run(make_lines(128, 2))]
     ends = {}
     for key, axis in AXES.items():
-        svg = curves.compared(runs, LOSS, "loss", axis)
+        svg = curves.compared(alone(runs), LOSS, "loss", axis)
         assert f'aria-label="Loss, with noise over {axis.name}"' in svg
         ends[key] = [drawn(svg, number)[0][-1, 0] for number in (0, 1)]
     assert ends["images"][0] == pytest.approx(ends["images"][1], abs=0.01)
@@ -62,7 +67,7 @@ def test_runs_are_told_apart_without_colour():
     looks = [figures.run_look(index) for index in range(20)]
     assert len({(look.dashes, look.marker) for look in looks}) == 20
     runs = [make_run(make_lines(32, 30))] * 2
-    svg = curves.compared(runs, LOSS, "loss", AXES["step"])
+    svg = curves.compared(alone(runs), LOSS, "loss", AXES["step"])
     (_, first), (_, second) = drawn(svg, 0), drawn(svg, 1)
     assert "stroke-dasharray" not in first and "stroke-dasharray" in second
     (_, key) = drawn(curves.key_line(1), 1)
@@ -73,7 +78,7 @@ def test_numbers_of_images_and_steps_are_short_and_whole():
     runs = [make_run(make_lines(2_000_000, 3, 0.1))] * 2
     ticks = {}
     for key, axis in AXES.items():
-        svg = curves.compared(runs, LOSS, "loss", axis)
+        svg = curves.compared(alone(runs), LOSS, "loss", axis)
         ticks[key] = set(re.findall(r">([\d.]+[a-zA-Z]*)</text>", svg))
     assert ticks["images"] > {"2M", "4M", "6M"}
     assert ticks["step"] > {"1", "2", "3"} and "1.5" not in ticks["step"]
@@ -82,10 +87,10 @@ def test_numbers_of_images_and_steps_are_short_and_whole():
 
 def test_run_that_did_not_log_a_metric_is_left_out_of_its_chart():
     runs = [make_run(make_lines(32, 4)), make_run([{"step": 1, "gradient_norm": 1.0}])]
-    svg = curves.compared(runs, LOSS, "loss", AXES["step"])
+    svg = curves.compared(alone(runs), LOSS, "loss", AXES["step"])
     assert "var(--series-0)" in svg and "var(--series-1)" not in svg
     axis = AXES["step"]
-    assert curves.compared(runs, LOSS, "loss_no_noise", axis) is None
+    assert curves.compared(alone(runs), LOSS, "loss_no_noise", axis) is None
 
 
 def test_axis_must_have_been_logged_by_every_run():
@@ -102,7 +107,7 @@ def test_axis_must_have_been_logged_by_every_run():
 )
 def test_time_has_a_unit_that_suits_it(seconds_a_step, name):
     runs = [make_run(make_lines(32, 8, seconds_a_step))]
-    svg = curves.compared(runs, LOSS, "loss", AXES["seconds"])
+    svg = curves.compared(alone(runs), LOSS, "loss", AXES["seconds"])
     assert f">time ({name})<" in svg
 
 
@@ -112,9 +117,9 @@ def test_each_graph_size_has_its_line_of_chance():
         make_run(lines, config={"matching": {"graph_size": size}}) for size in (16, 8)
     ]
     axis = AXES["step"]
-    svg = curves.compared(runs, MATCHING, "matching_accuracy", axis)
+    svg = curves.compared(alone(runs), MATCHING, "matching_accuracy", axis)
     assert re.findall(r">(chance[^<]*)<", svg) == ["chance, 1 / 16", "chance, 1 / 8"]
-    svg = curves.compared(runs[:1] * 2, MATCHING, "matching_accuracy", axis)
+    svg = curves.compared(alone(runs[:1] * 2), MATCHING, "matching_accuracy", axis)
     assert re.findall(r">(chance[^<]*)<", svg) == ["chance"]
 
 

@@ -202,7 +202,7 @@ def test_write_replaces_the_page_and_leaves_nothing_else(tmp_path):
     workdir = write_metrics(tmp_path / "run", [])
     path = tmp_path / "new" / "page.html"
     for _ in range(2):
-        page.write(runs.read([workdir]), path)
+        page.write(page_of(workdir), path)
     assert [entry.name for entry in path.parent.iterdir()] == ["page.html"]
     assert path.read_text().startswith("<!doctype html>")
 
@@ -212,5 +212,5 @@ def test_page_that_cannot_be_written_leaves_nothing(tmp_path):
     path = tmp_path / "new" / "page.html"
     path.mkdir(parents=True)
     with pytest.raises(OSError):
-        page.write(runs.read([workdir]), path)
+        page.write(page_of(workdir), path)
     assert list(path.parent.iterdir()) == [path]

@@ -14,6 +14,7 @@ COMMANDS = {
     "embed": "features of any images to a file; nearest images and maps as a page",
     "convert": "weights in and out: torch, timm, transformers, SAM, safetensors",
     "export": "an encoder as ONNX or as a folder for a model hub, with a model card",
-    "report": "write one self-contained HTML page about a run",
+    "study": "a grid of pre-training runs, each measured; run it again to go on",
+    "report": "write one self-contained HTML page about a run, runs or a study",
     "doctor": "what this machine can do: devices, versions, decoders, speed, traps",
 }

@@ -106,7 +106,7 @@ def run(
     config = encoders.run_config(model)
     start = encoders.load(model) if config is None else encoders.random(config)
     pretrained = None if config is None else encoders.load(model)
-    rows, pictures, skipped = [], None, []
+    rows, by_image, pictures, skipped = [], [], None, []
     for name, is_one_of_many in _data_sets(data):
         try:
             examples = labelled.load(name, seed, part)
@@ -129,6 +129,7 @@ def run(
         rows += [
             {"data": pathlib.Path(name).name, **row, **about} for row in found.results
         ]
+        by_image += found.by_image
         pictures = pictures or found.pictures
     if not rows:
         raise ValueError(f"{data[0]}: {skipped[0]['reason']}")
@@ -136,6 +137,9 @@ def run(
         "model": model,
         "data": " ".join(data),
         "part": part,
+        "tasks": list(tasks),
+        "few_labels": few,
+        "num_seeds": num_seeds if few else None,
         "input_size": start.image_size,
         "seconds": round(time.monotonic() - began, 1),
         "results": rows,
@@ -145,7 +149,7 @@ def run(
     workdir = encoders.work_folder(model)
     if workdir is not None:
         result["step"] = encoders.step(workdir)  # a model card asks whose scores it has
-        _write(workdir, result, pictures)
+        _write(workdir, result, by_image, pictures)
     return result
 
 
@@ -317,12 +321,22 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _write(workdir: pathlib.Path, result: dict, pictures: dict | None) -> None:
-    """evaluation.json and its overlays, for the report; older overlays go."""
+def _write(
+    workdir: pathlib.Path, result: dict, by_image: list[dict], pictures: dict | None
+) -> None:
+    """evaluation.json, last, and what the report draws; what is older goes."""
+    import numpy as np
+
     from lvmmed_jax import files
 
-    overlays = workdir / "pictures" / "evaluation.npz"
+    path, overlays = workdir / "evaluation.json", workdir / "pictures/evaluation.npz"
     overlays.unlink(missing_ok=True)
-    files.write_json(workdir / "evaluation.json", result)
     if pictures is not None:
         files.write_arrays(overlays, pictures)
+    arrays = {
+        f"{name}_{row}": values.astype(np.float32)
+        for row, found in enumerate(by_image)
+        for name, values in found.items()
+    }
+    files.write_arrays(workdir / "evaluation.npz", arrays)
+    files.write_json(path, result)

@@ -225,8 +225,15 @@ def _solver(settings: configs.Matching) -> solver.Solver:
 
 
 def _perturb(settings: configs.Matching, one: problem.MatchingProblem, key):
+    """Algorithm 1's noise; that on edges has their weight, else it drowns them."""
+    sigma_edges = settings.sigma_edges
+    sigma_edges = settings.sigma if sigma_edges is None else sigma_edges
     return perturbation.perturb(
-        one, key, settings.sigma, settings.sigma_edges, settings.noise
+        one,
+        key,
+        settings.sigma,
+        settings.edge_weight * sigma_edges,
+        settings.noise,
     )
 
 
@@ -280,7 +287,7 @@ def _problems(settings: configs.Matching, forward: Forward) -> problem.MatchingP
         )
         return problem.MatchingProblem(
             vertex,
-            affinity.edge_affinity(graph_s, graph_t),
+            settings.edge_weight * affinity.edge_affinity(graph_s, graph_t),
             graphs.edges(graph_s),
             graphs.edges(graph_t),
         )

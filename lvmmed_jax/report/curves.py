@@ -1,4 +1,4 @@
-"""Curves of metrics: one run's, or all runs' on one axis."""
+"""Curves of metrics: one run's, or several runs' or groups' of runs on one axis."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,19 @@ from lvmmed_jax.report import figures, panels, runs, summary
 _SMALL = (3.6, 2.3)  # inches
 _MAX_POINTS = 1000  # of all runs' curves of one metric
 _NUM_MARKERS = 8  # on a curve that is beside others
+_BAND = 0.15  # opacity of what lies between a group's lowest and highest
+
+
+class _Points(NamedTuple):
+    """A curve: places and values, with gaps where they are not finite.
+
+    Of several runs values are means, and `low` and `high` the lowest and the highest.
+    """
+
+    across: np.ndarray
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 class Axis(NamedTuple):
@@ -40,8 +53,8 @@ def curves(run: runs.Run, panel: panels.Panel) -> str | None:
         if panel.chance:
             _draw_chance(ax, summary.chance(run), "chance")
         for key, colour, dash in zip(panel.labels, colours, dashes, strict=False):
-            if points := _points(run, key, "step", _MAX_POINTS):
-                marker = "o" if len(points[0]) < 20 else None
+            if points := _points([run], key, "step", _MAX_POINTS):
+                marker = "o" if len(points.across) < 20 else None
                 _draw_curve(ax, points, color=colour, linestyle=dash, marker=marker)
         _finish(ax, panel, "step")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
@@ -62,18 +75,19 @@ def shared_axes(all_runs: Sequence[runs.Run]) -> list[Axis]:
 
 
 def compared(
-    all_runs: Sequence[runs.Run], panel: panels.Panel, key: str, axis: Axis
+    groups: Sequence[Sequence[runs.Run]], panel: panels.Panel, key: str, axis: Axis
 ) -> str | None:
-    """All runs' curves of one metric of a panel, None where no run logged it.
+    """A curve a group of one metric of a panel, None where no run logged it.
 
-    Each run has the look of `figures.run_look`, which the page's key explains.
+    Each has the look of `figures.run_look`, which the page's key explains; that of
+    several runs is their mean, in a band from the lowest to the highest.
     """
-    points = [
-        _points(run, key, axis.key, _MAX_POINTS // len(all_runs)) for run in all_runs
-    ]
+    most = _MAX_POINTS // len(groups)
+    points = [_points(group, key, axis.key, most) for group in groups]
     if not any(points):
         return None
-    longest = max(float(one[0].max()) for one in points if one)
+    all_runs = [run for group in groups for run in group]
+    longest = max(float(one.across.max()) for one in points if one)
     name, unit = _unit(longest) if axis.key == "seconds" else (axis.name, 1)
 
     def draw(ax: axes.Axes) -> None:
@@ -86,7 +100,8 @@ def compared(
                 _draw_chance(ax, chance, text)
         for index, one in enumerate(points):
             if one:
-                _draw_run(ax, (one[0] / unit, one[1]), index, len(all_runs))
+                placed = one._replace(across=one.across / unit)
+                _draw_group(ax, placed, index, len(groups))
         _finish(ax, panel, name)
         whole = axis.key != "seconds"
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=whole))
@@ -126,23 +141,24 @@ def _draw_chance(ax: axes.Axes, chance: float, text: str) -> None:
     ax.text(0.99, chance, text, ha="right", va="bottom", **on_x)
 
 
-def _draw_curve(ax: axes.Axes, points: tuple[Any, Any], **look: Any) -> None:
-    ax.plot(*points, markersize=4, linewidth=1.8, **look)
+def _draw_curve(ax: axes.Axes, points: _Points, **look: Any) -> None:
+    ax.plot(points.across, points.value, markersize=4, linewidth=1.8, **look)
 
 
-def _draw_run(
-    ax: axes.Axes, points: tuple[Any, Any], index: int, num_runs: int
-) -> None:
-    """With a few markers, at other places than those of the other runs."""
+def _draw_group(ax: axes.Axes, points: _Points, index: int, num_groups: int) -> None:
+    """With a few markers, at other places than those of the other groups."""
     look = figures.run_look(index)
-    every = math.ceil(len(points[0]) / _NUM_MARKERS)
+    every = math.ceil(len(points.across) / _NUM_MARKERS)
+    if np.any(points.low < points.high):
+        band = {"color": look.colour, "alpha": _BAND, "linewidth": 0}
+        ax.fill_between(points.across, points.low, points.high, **band)
     _draw_curve(
         ax,
         points,
         color=look.colour,
         linestyle=look.dashes,
         marker=look.marker,
-        markevery=(index * every // num_runs, every),
+        markevery=(index * every // num_groups, every),
     )
 
 
@@ -163,13 +179,24 @@ def _draw_legend(ax: axes.Axes, labels: Iterable[str]) -> None:
 
 
 def _points(
-    run: runs.Run, key: str, over: str, most: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Places and values with gaps where they are not finite, thinned where many."""
-    values, places = (health.series(run.metrics, name) for name in (key, over))
-    pairs = [(places[step], value) for step, value in values.items() if step in places]
-    if not pairs:
+    group: Sequence[runs.Run], key: str, over: str, most: int
+) -> _Points | None:
+    """The curve of a group, of the steps that all its runs logged; thinned if long."""
+    logged = []
+    for run in group:
+        values, places = (health.series(run.metrics, name) for name in (key, over))
+        both = values.keys() & places.keys()
+        if both:
+            logged.append({step: (places[step], values[step]) for step in both})
+    if not logged:
         return None
-    stride = -(-len(pairs) // most)
-    across, heights = np.array(pairs)[::stride].T
-    return across, np.where(np.isfinite(heights), heights, np.nan)
+    steps = sorted(set.intersection(*(set(one) for one in logged)))
+    steps = steps[:: max(1, -(-len(steps) // most))]
+    if not steps:
+        return None
+    pairs = np.array([[one[step] for step in steps] for one in logged])  # runs steps 2
+    across, heights = pairs[..., 0].mean(axis=0), pairs[..., 1]
+    heights = np.where(np.isfinite(heights), heights, np.nan)
+    return _Points(
+        across, heights.mean(axis=0), heights.min(axis=0), heights.max(axis=0)
+    )

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvmmed_jax import health
@@ -19,13 +19,18 @@ from lvmmed_jax.report import (
     summary,
 )
 
+_AXES = (
+    "Images seen compare runs of other batch sizes; time is that of the machines they "
+    "ran on. Losses of other methods or graph sizes have other scales."
+)
 
-def write(all_runs: Sequence[runs.Run], path: pathlib.Path) -> None:
-    """Writes the page under a temporary name and renames it; makes its folder."""
+
+def write(text: str, path: pathlib.Path) -> None:
+    """Writes a page under a temporary name and renames it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(page(all_runs), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -56,7 +61,7 @@ def _pretraining(all_runs: Sequence[runs.Run], *differences: str) -> list[str]:
         *map(_verdict, all_runs),
         *differences,
         _numbers(all_runs),
-        _compared_curves(all_runs, panels.PANELS)
+        compared_curves({run.name: [run] for run in all_runs})
         if several
         else _curves(all_runs[0], panels.PANELS, f"<p>{_health(all_runs[0])}</p>"),
         pictures.views(all_runs[0]),
@@ -75,7 +80,9 @@ def _fine_tuning(all_runs: Sequence[runs.Run], *differences: str) -> list[str]:
         scores.section(all_runs),
         scores.cases(all_runs[0]),
         _numbers(all_runs),
-        _compared_curves(all_runs, own) if several else _curves(all_runs[0], own, ""),
+        compared_curves({run.name: [run] for run in all_runs}, shown=own)
+        if several
+        else _curves(all_runs[0], own, ""),
     ]
 
 
@@ -137,17 +144,17 @@ def _curves(run: runs.Run, shown: Sequence[panels.Panel], verdict: str) -> str:
     return markup.section("Curves", verdict, *charts)
 
 
-def _compared_curves(
-    all_runs: Sequence[runs.Run], shown: Sequence[panels.Panel]
+def compared_curves(
+    groups: Mapping[str, Sequence[runs.Run]],
+    *notes: str,
+    shown: Sequence[panels.Panel] = panels.PANELS,
 ) -> str:
-    """A chart a metric, over what the reader chooses."""
-    lines = [(curves.key_line(index), run.name) for index, run in enumerate(all_runs)]
-    note = markup.note(
-        "Images seen compare runs of other batch sizes; time is that of the machines "
-        "they ran on. Losses of other methods or graph sizes have other scales."
-    )
+    """A chart a metric, over what the reader chooses; a curve a group, by its name."""
+    lines = [(curves.key_line(index), name) for index, name in enumerate(groups)]
+    note = markup.note(" ".join([*notes, _AXES]))
+    all_runs = [run for group in groups.values() for run in group]
     choices = [
-        (f"over {axis.name}", _charts(all_runs, shown, axis))
+        (f"over {axis.name}", _charts(list(groups.values()), axis, shown))
         for axis in curves.shared_axes(all_runs)
     ]
     parts = (note, markup.key(lines), markup.choice("axis", choices))
@@ -155,12 +162,14 @@ def _compared_curves(
 
 
 def _charts(
-    all_runs: Sequence[runs.Run], shown: Sequence[panels.Panel], axis: curves.Axis
+    groups: Sequence[Sequence[runs.Run]],
+    axis: curves.Axis,
+    shown: Sequence[panels.Panel],
 ) -> str:
     wide, small = [], []
     for panel in shown:
         for key in panel.labels:
-            if picture := curves.compared(all_runs, panel, key, axis):
+            if picture := curves.compared(groups, panel, key, axis):
                 title = panels.title(panel, key)
                 cell = markup.figure(picture, panel.note, title)
                 (small if panel.small else wide).append(cell)

@@ -39,6 +39,14 @@ PANELS = (
         from_zero=True,
     ),
     Panel(
+        "Retrieval accuracy",
+        "Share of images whose own other view is the nearest of N by the cosine of the "
+        "embeddings; every method with two views has it.",
+        {"retrieval_accuracy": "nearest by embedding"},
+        chance=True,
+        from_zero=True,
+    ),
+    Panel(
         "k-NN accuracy",
         "Share of labelled images whose class their nearest neighbours know, measured "
         "while training. It should rise above that of the first step.",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 _RESULT_KEYS = ("task", "target", "metric")
-_ESTIMATES = ("random", "pretrained", "difference")
+_MODELS = ("random", "pretrained")
+_ESTIMATES = (*_MODELS, "difference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Run:
       metrics: the readable lines of `metrics.jsonl`.
       num_unreadable: how many lines were cut or damaged.
       config, about: `config.json` and `run.json`, empty where absent.
-      evaluation: `evaluation.json`, or None where absent.
+      evaluation: `evaluation.json`, or None where absent; where values of single
+        images were stored, a result has them as `by_image`, by name of the model.
       training_pictures, evaluation_pictures: arrays by name, empty where absent.
       scores, cases: of a fine-tuned network: `scores.json` or None, and arrays.
     """
@@ -76,7 +78,7 @@ def _read_run(workdir: pathlib.Path, name: str) -> Run:
         num_unreadable=num_unreadable,
         config=_read_json(workdir / "config.json") or {},
         about=_read_json(workdir / "run.json") or {},
-        evaluation=_read_evaluation(workdir / "evaluation.json"),
+        evaluation=_read_evaluation(workdir),
         training_pictures=_read_arrays(workdir / "pictures" / "pretrain.npz"),
         evaluation_pictures=_read_arrays(workdir / "pictures" / "evaluation.npz"),
         scores=_read_scores(workdir / "scores.json"),
@@ -118,7 +120,8 @@ def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
     return content
 
 
-def _read_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
+def _read_evaluation(workdir: pathlib.Path) -> dict[str, Any] | None:
+    path = workdir / "evaluation.json"
     evaluation = _read_json(path)
     for index, result in enumerate((evaluation or {}).get("results", [])):
         missing = [key for key in _RESULT_KEYS if key not in result]
@@ -128,7 +131,25 @@ def _read_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
                 f"{path}: result {index} lacks {', '.join(missing)}; "
                 "write the file again with the evaluate command"
             )
+    if evaluation:
+        _add_images(evaluation, _read_arrays(workdir / "evaluation.npz"))
     return evaluation
+
+
+def _add_images(evaluation: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Gives results the values of their images.
+
+    Arrays whose mean is not the result's are of another evaluation, which was ended
+    between the two files, and are left out.
+    """
+    for index, result in enumerate(evaluation["results"]):
+        found = {name: arrays.get(f"{name}_{index}") for name in _MODELS}
+        if all(
+            values is not None
+            and np.isclose(values.mean(dtype=float), result[name]["value"], atol=1e-5)
+            for name, values in found.items()
+        ):
+            result["by_image"] = found
 
 
 def _read_scores(path: pathlib.Path) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""Studies: a grid of pre-training runs, how each is measured, and what came out."""
