@@ -225,3 +225,18 @@ def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
         (["predict", folder, classes, "--out", folder / "o"], "no work folder of"),
     ):
         _fails(capsys, words, message)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a", "b", "--task", "knn"],
+        ["a", "--flips"],
+        ["a", "--protocol", "official"],
+        ["a", "--task", "classification", "--few-labels"],
+    ],
+)
+def test_options_of_another_task_are_a_usage_error(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["evaluate", *words, "--data", "d"])
+    assert stop.value.code == 2 and "--task" in capsys.readouterr().err
