@@ -166,6 +166,7 @@ def test_seeds_are_compared_pair_by_pair(classifier, classes, folder, capsys):
     assert set(_value(same, "auc")["difference"].values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_a_linear_probe_leaves_the_encoder_and_its_statistics(folder, classes):
     workdir = folder / "probe"
     more = ("--model.tuning=linear_probe", "--train.keep_last=9")
@@ -182,7 +183,7 @@ def test_a_linear_probe_leaves_the_encoder_and_its_statistics(folder, classes):
 
 def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
     config = tiny_finetunes.write_config(folder)
-    base = ["finetune", config, "--init", "random:resnet8"]
+    base = ["finetune", config, "--init", folder / "resnet8.safetensors"]
     new = ["--workdir", folder / "never", "--splits", folder / "never.json"]
     for words, message in (
         (
@@ -224,3 +225,18 @@ def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
         (["predict", folder, classes, "--out", folder / "o"], "no work folder of"),
     ):
         _fails(capsys, words, message)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a", "b", "--task", "knn"],
+        ["a", "--flips"],
+        ["a", "--protocol", "official"],
+        ["a", "--task", "classification", "--few-labels"],
+    ],
+)
+def test_options_of_another_task_are_a_usage_error(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["evaluate", *words, "--data", "d"])
+    assert stop.value.code == 2 and "--task" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lvmmed_jax.models import conv_unet, vit, vit_table
 
@@ -48,6 +49,7 @@ def test_enlarging_puts_corners_on_corners():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_blocks_alone_are_those_of_the_whole_transformer():
     """Without positions, tokens and final norm the two are one."""
     row = vit_table.VARIANTS["sam_b16"]

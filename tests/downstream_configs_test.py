@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 import tiny_finetunes
 
-from lvmmed_jax import command_line
-from lvmmed_jax.downstream import intervals
+from lvmmed_jax import command_line, config_files, finetune_config
+from lvmmed_jax.downstream import examples, intervals
 from lvmmed_jax.train import checkpoint
 
 # one compiled program a task for all rows; sizes, rates and heads: finetune_config_test
@@ -119,7 +119,7 @@ LAYOUTS = {
 }
 
 
-TESTED = ("kvasir_seg", "drive_native", "fgadr")  # the others differ in layout only
+SAME = ("isic2018", "jsrt", "drive", "buid", "brain_tumor")  # as those of other layouts
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,31 @@ def encoder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", list(LAYOUTS))
-def test_a_row_trains(name, encoder, tmp_path, capsys, monkeypatch):
+def test_a_layout_is_read(name, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    LAYOUTS[name](data)
+    config = config_files.load(name, {}, finetune_config.Finetune)
+    found = examples.read(str(data))
+    examples.check_task(found, config.model.task)
+    divided = examples.divide(
+        found,
+        config.data,
+        seed=0,
+        splits_file=tmp_path / "splits.json",
+        salt_file=None,
+    )
+    assert all(len(rows) for rows in divided.rows.values()), divided.rows
+    assert divided.notes == {}
+    brought = name in ("isic2018", "drive", "drive_native", "fgadr", "brain_tumor")
+    assert (tmp_path / "splits.json").exists() != brought
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME)) for name in LAYOUTS],
+)
+def test_a_row_trains_and_is_tested(name, encoder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(intervals, "_NUM_DRAWS", 20)
     data, workdir = tmp_path / "data", tmp_path / "run"
     data.mkdir()
@@ -138,8 +162,6 @@ def test_a_row_trains(name, encoder, tmp_path, capsys, monkeypatch):
     words += [*SMALL, "--model.head=linear"]  # U-Nets: commands_finetune_test
     assert command_line.main(["finetune", *words]) == 0
     assert checkpoint.committed_steps(workdir / "checkpoints")[-1] == 2
-    if name not in TESTED:
-        return
     capsys.readouterr()
     words = ["evaluate", str(workdir), "--data", str(data)]
     words += ["--task", "classification" if classifies else "segmentation"]

@@ -46,6 +46,7 @@ def test_a_random_start_has_the_same_form_and_a_seed(file):
     assert again.about == other.about
 
 
+@pytest.mark.slow
 def test_tables_of_positions_keep_their_size(folder):
     settings = config.override(
         tiny_finetunes.ENCODER,

@@ -41,9 +41,10 @@ def test_norms_and_widths_of_an_mlp():
 def test_an_mlp_without_norms_is_its_layers():
     network = projector.MLP((16, 6), norm=False, activation=jnp.tanh)
     variables = network.init(jax.random.key(1), MAPS)
-    first, second = (variables["params"][f"Dense_{i}"] for i in (0, 1))
-    hidden = np.tanh(np.asarray(MAPS) @ first["kernel"] + np.asarray(first["bias"]))
-    expected = hidden @ second["kernel"] + np.asarray(second["bias"])
+    layers = jax.device_get(variables["params"])
+    first, second = (layers[f"Dense_{number}"] for number in (0, 1))
+    hidden = np.tanh(np.asarray(MAPS) @ first["kernel"] + first["bias"])
+    expected = hidden @ second["kernel"] + second["bias"]
     np.testing.assert_allclose(network.apply(variables, MAPS), expected, atol=1e-5)
 
 

@@ -97,9 +97,8 @@ def run(
 
     unknown = [task for task in tasks if task not in evaluation.TASKS]
     if unknown:
-        raise ValueError(
-            f"unknown --task {unknown[0]!r}; known: {', '.join(evaluation.TASKS)}"
-        )
+        known = ", ".join((*evaluation.TASKS, *_FINE_TUNED))
+        raise ValueError(f"unknown --task {unknown[0]!r}; known: {known}")
     budgets = few_labels.parse(few)
     known = leakage.read_shards(against, salt_file) if against else None
     began = time.monotonic()
@@ -311,14 +310,25 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error(f"--seeds {arguments.seeds}: at least 1")
-    if arguments.task in _FINE_TUNED:
-        if len(arguments.data) > 1:
-            parser.error(f"--task {arguments.task}: one data set at a time")
-    elif len(arguments.model) > 1 or arguments.baseline:
-        parser.error(
-            "several models and --baseline are for classification, segmentation"
-        )
+    _check(arguments, parser)
     return arguments
+
+
+def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuses options that the task would not hear."""
+    if arguments.task in _FINE_TUNED:
+        if len(arguments.data) > 1 or arguments.few_labels:
+            parser.error(
+                f"--task {arguments.task} takes one data set, and few labels while it "
+                "is trained (finetune --data.labels)"
+            )
+        return
+    given = arguments.baseline, arguments.flips, arguments.splits
+    if len(arguments.model) > 1 or any(given) or arguments.protocol != "own":
+        parser.error(
+            "several models, --baseline, --flips, --splits and --protocol are for "
+            f"--task {' or '.join(_FINE_TUNED)}"
+        )
 
 
 def _write(
