@@ -56,12 +56,12 @@ def test_each_command_takes_its_words():
     prepared = parser.parse_args(plan["prepare"])
     prepare._check(prepared, parser)
     trained, overrides = pretrain._parse(plan["pretrain"])
-    evaluated = evaluate._parse(plan["evaluate"])
+    (evaluated,) = evaluate._parse(plan["evaluate"]).model
     (reported,) = report._parser().parse_args(plan["report"]).workdirs
     assert overrides == {"train.steps": "7"}
     # each takes what the one before it made
     assert trained.data == str(prepared.out)
-    assert trained.workdir == evaluated.model == str(reported) == "some/folder"
+    assert trained.workdir == evaluated == str(reported) == "some/folder"
 
 
 def test_length_of_the_config_where_none_is_asked_for():

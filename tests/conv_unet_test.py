@@ -33,10 +33,11 @@ def test_the_blocks_see_a_sixteenth_and_the_scores_the_image():
         seen.append(feature_map.shape)
         return feature_map
 
-    network = conv_unet.ConvUNet(3, 16)
-    images = jnp.zeros((2, *size, 3))
-    variables = network.init(jax.random.key(0), images, blocks, train=False)
-    scores = network.apply(variables, images, blocks, train=False)
+    network, images = conv_unet.ConvUNet(3, 16), jnp.zeros((2, *size, 3))
+    scores, _ = jax.eval_shape(
+        lambda key: network.init_with_output(key, images, blocks, train=False),
+        jax.random.key(0),
+    )
     assert seen[-1] == (2, -(-size[0] // 16), -(-size[1] // 16), 16)
     assert scores.shape == (2, *size, 3)
 

@@ -71,6 +71,7 @@ def test_a_unet_trains_all_of_a_resnet():
         assert all(np.any(a != b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_the_encoder_and_its_statistics():
     moved, _, before, after = _moved("resnet8", **SEGMENTS, tuning="linear_probe")
     assert not _parts(moved, "encoder") and _parts(moved, "head")
@@ -80,7 +81,7 @@ def test_a_probe_leaves_the_encoder_and_its_statistics():
     assert jax.tree.leaves(before["head_batch_stats"])[0].shape
 
 
-def test_a_frozen_encoder_sees_each_image_alone():
+def test_a_frozen_encoder_sees_each_image_alone_and_keeps_its_statistics():
     config = dataclasses.replace(
         tiny_finetunes.settings(model={"tuning": "linear_probe"}),
         augmentation=finetune_config.NO_AUGMENTATION,  # it differs by place in a batch
@@ -89,7 +90,8 @@ def test_a_frozen_encoder_sees_each_image_alone():
     params, model_state = task.init(jax.random.key(0))
     loss = jax.jit(task.loss_fn)
     batch, key = _batch(False), jax.random.key(0)
-    whole = loss(params, model_state, batch, key)[0]
+    whole, (after, _) = loss(params, model_state, batch, key)
+    jax.tree.map(np.testing.assert_array_equal, model_state, after)
     parts = [
         loss(params, model_state, {k: v[[i, i]] for k, v in batch.items()}, key)[0]
         for i in range(2)

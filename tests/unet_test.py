@@ -25,8 +25,10 @@ def _maps(sizes, width=3):
 def test_scores_have_the_size_of_the_image(size, sizes):
     maps = _maps(sizes)
     decoder = unet.UNet(4, width=2)
-    variables = decoder.init(jax.random.key(1), maps, size, train=False)
-    scores = decoder.apply(variables, maps, size, train=False)
+    scores, _ = jax.eval_shape(
+        lambda key: decoder.init_with_output(key, maps, size, train=False),
+        jax.random.key(1),
+    )
     assert scores.shape == (2, *size, 4) and scores.dtype == jnp.float32
 
 
