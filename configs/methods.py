@@ -48,8 +48,8 @@ LAPTOP: dict[str, dict[str, Any]] = {
     "deepcluster_v2": {
         "deepcluster.hidden": 256,
         "deepcluster.num_prototypes": 128,
-        "deepcluster.bank_size": 8192,
-        "deepcluster.cluster_every_steps": 100,
+        "deepcluster.bank_size": 16_384,  # the corpus has 8,559 images
+        "deepcluster.cluster_every_steps": 67,  # half an epoch
     },
     "dino": {
         "dino.hidden": 256,
