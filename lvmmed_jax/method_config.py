@@ -106,6 +106,7 @@ class DINO:
     num_prototypes: int = 65_536
     hidden: int = 2048  # twice
     width: int = 256
+    norm: bool = False  # BatchNorm in the head: the official use_bn_in_head
     frozen: float = 1 / 100  # share of the run in which the last layer stays
 
 

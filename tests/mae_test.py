@@ -1,11 +1,13 @@
 import jax
 import jax.numpy as jnp
+import methods_test
 import numpy as np
 import pytest
 import tiny_runs
+from tiny_encoders import tiny_encoders  # noqa: F401
 
 from lvmmed_jax import config
-from lvmmed_jax.methods import mae
+from lvmmed_jax.methods import mae, table
 from lvmmed_jax.models import mae_decoder, vit
 from lvmmed_jax.train import sharding
 
@@ -105,3 +107,17 @@ def test_encoders_that_cannot_hide_patches_are_refused(overrides, message):
     settings = config.override(tiny_runs.CONFIG, overrides)
     with pytest.raises(ValueError, match=message):
         mae.make_task(settings, sharding.make_mesh(1))
+
+
+@pytest.mark.lengthy
+def test_whole_images_are_not_encoded():
+    """17 tokens with the class token: the encoder has 5 of them, the decoder 16."""
+    settings = methods_test.settings_of("mae")
+    mesh = sharding.make_mesh(1)
+    method = table.make(settings, mesh)
+    state = jax.eval_shape(method.init, jax.random.key(0))
+    gradient = jax.jit(jax.value_and_grad(method.loss_fn, has_aux=True))
+    batch = methods_test.make_batch(0)
+    text = gradient.lower(*state, batch, jax.random.key(0)).compile().as_text()
+    assert ",5,5]" in text and ",16,16]" in text
+    assert ",17,17]" not in text

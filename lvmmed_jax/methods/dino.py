@@ -23,7 +23,7 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
     encoder = encoding.make_encoder(config.model)
     head = projector.MLP(
         (settings.hidden, settings.hidden, settings.width),
-        norm=False,
+        norm=settings.norm,
         activation=mlp.gelu,
     )
 

@@ -27,7 +27,7 @@ from lvmmed_jax.methods import two_views
 from lvmmed_jax.models import message_passing
 from lvmmed_jax.train import sharding, task
 
-_NOISE = 2**31 - 1  # beyond every image's index
+NOISE = 2**31 - 1  # beyond every image's index
 _NUM_PICTURED = 8  # images whose matched cells are shown
 
 
@@ -66,7 +66,7 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
         pair, _ = forward(params, model_state, batch, key)
         connected = connect(params, pair)
         # not the views' keys: those too are the key and an index
-        noise_key = jax.random.fold_in(key, _NOISE)
+        noise_key = jax.random.fold_in(key, NOISE)
         keys = _graph_keys(noise_key, connected.graphs_s.nodes.shape[0])
         found = jax.tree.map(jnp.mean, measure(connected, keys))
         size = config.matching.graph_size

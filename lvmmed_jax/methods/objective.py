@@ -73,7 +73,9 @@ def make_task(config: configs.Config, mesh: Mesh, objective: Objective) -> task.
             encoder, config, params, model_state, batch, key
         )
         others = {name: x for name, x in batch.items() if name != "index"}
-        found = objective.apply(params, model_state, encoded, others, key)
+        # not the views' keys: those too are the key and an index
+        noise_key = jax.random.fold_in(key, graph_matching.NOISE)
+        found = objective.apply(params, model_state, encoded, others, noise_key)
         return {
             "loss_no_noise": found.loss,
             **two_views.agreement(found.embedding, config.matching.graph_size),
