@@ -50,6 +50,7 @@ def _run(capsys, *words):
     return code, output.out.splitlines(), output.err.splitlines()[-1:]
 
 
+@pytest.mark.lengthy
 def test_one_screen_that_names_no_host_and_leaves_nothing(tmp_path, capsys):
     code, lines, errors = _run(capsys, "--workdir", str(tmp_path))
     assert (code, errors) == (0, [])

@@ -149,6 +149,7 @@ def test_misuse_ends_with_2(words, capsys):
     assert end.value.code == 2
 
 
+@pytest.mark.lengthy
 def test_few_labels_are_rows_of_their_own(workdir, classes, capsys):
     words = (workdir, "--data", classes, "--task", "knn", "--seeds", "3")
     assert _evaluate(*words, "--few-labels", "1,50%", "--json") == 0

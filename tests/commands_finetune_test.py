@@ -76,6 +76,7 @@ def _fails(capsys, words, message):
     assert not output.out
 
 
+@pytest.mark.lengthy
 def test_classes_are_learned_and_told(classifier, classes, folder, capsys):
     result = _evaluate(
         capsys, classifier, "--task", "classification", "--data", classes
@@ -126,6 +127,7 @@ def test_masks_are_learned_and_drawn_in_the_size_of_the_picture(
     assert json.loads(capsys.readouterr().out)["before"] == 1
 
 
+@pytest.mark.lengthy
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     classifier, folder, classes, monkeypatch
 ):
@@ -146,6 +148,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     assert lines[0] == lines[1]
 
 
+@pytest.mark.lengthy
 def test_seeds_are_compared_pair_by_pair(classifier, classes, folder, capsys):
     other = folder / "c1"
     more = ("--train.fixed_steps=2", "--train.seed=1", "--data.labels=3")

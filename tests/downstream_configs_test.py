@@ -148,6 +148,7 @@ def test_a_layout_is_read(name, tmp_path):
     assert (tmp_path / "splits.json").exists() != brought
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "name",
     [

@@ -175,7 +175,7 @@ def test_remat_changes_neither_names_nor_gradients(name):
     )
 
 
-@pytest.mark.lengthy
+@pytest.mark.slow
 def test_encoders_without_statistics_train_and_are_evaluated():
     settings = config.override(
         tiny_runs.CONFIG, {"model.encoder": "vit_s16", "model.width": 2}

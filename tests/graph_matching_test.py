@@ -107,6 +107,7 @@ def _make_measure(loss_fn, mesh):
     return measure
 
 
+@pytest.mark.lengthy
 def test_cut_parameters_are_gathered_and_nothing_else_moves():
     """With fsdp: an all-gather for each array that is cut; on a CPU XLA sums gradients
     with all-reduces, where an accelerator's scatters them.

@@ -36,6 +36,7 @@ def test_additions_begin_at_nothing(params):
     assert float(np.std(firsts[0])) == pytest.approx(192**-0.5, rel=0.2)
 
 
+@pytest.mark.lengthy
 def test_merging_adds_the_product_to_attentions_kernels_only(params):
     grown = jax.tree.map(lambda x: x + 0.1, params["lora"])
     merged = low_rank.merge(params["encoder"], grown)

@@ -57,6 +57,7 @@ def test_each_image_has_its_own_patches_whatever_the_batch():
     )
 
 
+@pytest.mark.lengthy
 def test_encoder_sees_visible_patches_only():
     network = vit.ViT("vit_s16", 2)
     images = jnp.asarray(GENERATOR.normal(size=(2, 48, 48, 3)), jnp.float32)

@@ -53,6 +53,7 @@ def _train(*arguments, **keywords):
     return pretraining.train(_run(*arguments, **keywords), should_stop=lambda: False)
 
 
+@pytest.mark.lengthy
 def test_fifty_steps_compile_each_program_once(shards, tmp_path, compiles):
     del compiles[:]
     rare = {"train.checkpoint_every_steps": 20, "train.evaluate_every_steps": 10}
@@ -104,15 +105,18 @@ def test_averaged_weights_are_evaluated_and_resumed(shards, tmp_path):
     "overrides",
     [
         {"optimizer.accumulate": 2, "data.global_batch": 64},
-        {
-            "model.dtype": "bfloat16",
-            "model.remat": True,
-            "optimizer.name": "lars",
-            "optimizer.weight_decay": 0.05,
-            "optimizer.schedule": "cosine",
-            "optimizer.warmup": 0.5,
-            "optimizer.clip_norm": 1.0,
-        },
+        pytest.param(
+            {
+                "model.dtype": "bfloat16",
+                "model.remat": True,
+                "optimizer.name": "lars",
+                "optimizer.weight_decay": 0.05,
+                "optimizer.schedule": "cosine",
+                "optimizer.warmup": 0.5,
+                "optimizer.clip_norm": 1.0,
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_settings_of_the_update_train(shards, tmp_path, overrides):

@@ -53,6 +53,7 @@ def _train(shards, workdir, stop_at=None):
     return result, final.train_state
 
 
+@pytest.mark.lengthy
 def test_resumed_run_equals_one_that_was_not_stopped(shards, tmp_path):
     whole, expected = _train(shards, tmp_path / "whole")
     stopped, _ = _train(shards, tmp_path / "parts", stop_at=3)

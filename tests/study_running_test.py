@@ -189,14 +189,13 @@ def test_other_settings_are_refused_before_anything_is_made(tmp_path):
     assert not done
 
 
-def _part(folder, index):
-    study = studies.make(folder)
+def _part(study, folder, index):
     _run(study, folder, index=index, count=2)
 
 
 def test_two_parts_at_once_leave_every_row_once(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    parts = [context.Process(target=_part, args=(tmp_path, n)) for n in (0, 1)]
+    study, context = studies.make(tmp_path), multiprocessing.get_context("spawn")
+    parts = [context.Process(target=_part, args=(study, tmp_path, n)) for n in (0, 1)]
     for each in parts:
         each.start()
     for each in parts:

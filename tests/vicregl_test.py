@@ -48,6 +48,7 @@ def _one_way(asking, asked):
     return sum(_of_matches(cells, others, each) for each in (by_place, by_embedding))
 
 
+@pytest.mark.lengthy
 def test_local_loss_is_that_of_the_paper_written_out():
     a, b, c = VIEWS
     each = [(_one_way(x, y) + _one_way(y, x)) / 2 for x, y in ((a, b), (a, c), (b, c))]

@@ -62,6 +62,7 @@ def inputs(*whats):
     ]
 
 
+@pytest.mark.lengthy
 def test_broken_files_end_nothing_and_the_order_stays():
     whats = ["late", "", "hang", "", "die", "", "grow", ""]
     limits = pool.Limits(seconds=6, gigabytes=8)
