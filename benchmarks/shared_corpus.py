@@ -1,4 +1,4 @@
-"""Splits five public data sets into a corpus without labels and held-out test sets.
+"""Splits five public data sets into a corpus to pre-train on and held-out test sets.
 
     python benchmarks/shared_corpus.py $DATA $WORK
 
@@ -6,8 +6,9 @@ $DATA holds `brain_tumor_mri/`, `breast_ultrasound/` (class folders), `nuclei/` 
 masks), `hippocampus/` (NIfTI volumes, labels) and `bccd/` (images); RESULTS.md names
 their origins. Written to $WORK, where they must not be redistributed from: for each of
 the first four `NAME/train`, `NAME/val` and `NAME/test`, as `evaluate --data $WORK/NAME`
-reads them, and `corpus/train`, `corpus/val` for `prepare`. Pictures are links, but
-brain slices (stored grey: their colour mode tells the class) and hippocampus slices.
+reads them, and `corpus/train`, `corpus/val` for `prepare --classes`: a folder for each
+class of the first two and for each other set. Pictures are links, but brain slices
+(stored grey: their colour mode tells the class) and hippocampus slices.
 
 Near-duplicates, of correlation above 0.97 at 32 pixels, stand on one side, and so do
 the slices of a volume. 60 % train, 15 % validation, 25 % test.
@@ -71,7 +72,7 @@ def _classes(folder: pathlib.Path, out: pathlib.Path, *, grey: bool) -> None:
             PIL.Image.open(path).convert("L").save(place)
         else:
             _link(path, place)
-        below = f"{folder.name}/{path.parent.name}_{place.name}"
+        below = f"{folder.name}-{path.parent.name}/{place.name}"
         _to_corpus(place.resolve(), out, side, below)
     _tell(folder.name, sides)
 

@@ -64,7 +64,9 @@ LAPTOP: dict[str, dict[str, Any]] = {
         "mae.decoder_depth": 2,
         "mae.decoder_heads": 4,
     },
-    "supervised": {},
+    "supervised": {
+        "supervised.num_classes": 10,  # folders of $WORK/corpus/train
+    },
 }
 
 
