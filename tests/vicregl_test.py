@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import vicreg_test
 
 from lvmmed_jax import method_config

@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from data_pipelines import pool, reading, slices, sources, workers
 
