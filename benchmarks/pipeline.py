@@ -201,7 +201,21 @@ def measure(folder: pathlib.Path, rounds: int) -> dict:
         "images_per_second_core": 1 / ours,
         "decoder_images_per_second_core": 1 / bare,
         "overhead_microseconds": (ours - bare) * 1e6,
+        "read_microseconds": _reads(source, rounds),
         "images_per_second": per_second,
+    }
+
+
+def _reads(source, rounds: int) -> dict[str, float]:
+    """Microseconds of CPU a record, undecoded and in a random order."""
+    order = np.random.default_rng(0).permutation(len(source))[:_BATCH].tolist()
+    ways = {
+        "one by one": lambda: [source[number] for number in order],
+        f"{_BATCH} at once": lambda: source.__getitems__(order),
+    }
+    return {
+        name: cpu_seconds(way, 10 * rounds) / len(order) * 1e6
+        for name, way in ways.items()
     }
 
 
@@ -309,6 +323,8 @@ def print_row(name: str, row: dict) -> None:
         f"{share:.0%} of the bare decoder, {row['overhead_microseconds']:.0f} "
         "microseconds an image besides"
     )
+    for way, cost in row["read_microseconds"].items():
+        print(f"  reading records {way:<18} {cost:8.1f} microseconds each")
     for peer, rate in row["images_per_second"].items():
         print(f"  {peer:<34} {rate:8.0f} images/s")
 
