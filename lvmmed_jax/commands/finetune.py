@@ -6,6 +6,8 @@ import pathlib
 import sys
 from typing import Any
 
+from lvmmed_jax import run_options
+
 _EXAMPLE = """examples:
   python run.py finetune buid --init lvmmed.safetensors --data buid --workdir runs/b
   python run.py finetune brain --init random:resnet50 --data brain --workdir runs/r \\
@@ -174,25 +176,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         metavar="F",
         help="keys the split's hashes (default: $XDG_CONFIG_HOME/lvmmed/salt)",
     )
-    parser.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        choices=("wandb", "mlflow"),
-        help="send the metrics there too; set up in that tool's own environment",
-    )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="write a trace of five steps to WORKDIR/profile (TensorBoard, Perfetto)",
-    )
-    parser.add_argument(
-        "--no-compile-cache",
-        action="store_true",
-        help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
-    )
+    run_options.add_training(parser)
+    run_options.add_compile_cache(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments, rest = parser.parse_known_args(argv)
-    from lvmmed_jax import config_files
-
-    return arguments, config_files.parse_overrides(rest, parser.error)
+    return run_options.parse_with_overrides(parser, argv)

@@ -4,6 +4,8 @@ import argparse
 import json
 import pathlib
 
+from lvmmed_jax import run_options
+
 _EXAMPLE = """example:
   python run.py predict runs/polyps my/images --out masks
 
@@ -46,10 +48,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--flips", action="store_true", help="predict the mean over mirror images"
     )
-    parser.add_argument(
-        "--no-compile-cache",
-        action="store_true",
-        help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
-    )
+    run_options.add_compile_cache(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(argv)

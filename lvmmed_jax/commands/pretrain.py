@@ -6,6 +6,8 @@ import pathlib
 import sys
 from typing import Any
 
+from lvmmed_jax import run_options
+
 _START = ("model", "sha256", "licence")  # what run.json has of it
 _ACCURACIES = ("matching_accuracy", "retrieval_accuracy")  # the first that is there
 _EXAMPLE = """example:
@@ -224,18 +226,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         metavar="FOLDER",
         help="labelled images (as for `evaluate`): k-NN accuracy while it trains",
     )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="write a trace of five steps to WORKDIR/profile (TensorBoard, Perfetto)",
-    )
-    parser.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        choices=("wandb", "mlflow"),
-        help="send the metrics there too; set up in that tool's own environment",
-    )
+    run_options.add_training(parser)
     parser.add_argument(
         "--replay",
         metavar="STEP_FOLDER",
@@ -251,16 +242,9 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     )
     cluster.add_argument("--num-processes", type=int, metavar="N")
     cluster.add_argument("--process", type=int, metavar="I", help="from 0 to N - 1")
-    parser.add_argument(
-        "--no-compile-cache",
-        action="store_true",
-        help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
-    )
+    run_options.add_compile_cache(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments, rest = parser.parse_known_args(argv)
-    from lvmmed_jax import config_files
-
-    return arguments, config_files.parse_overrides(rest, parser.error)
+    return run_options.parse_with_overrides(parser, argv)
 
 
 def _cluster(arguments: argparse.Namespace) -> tuple | None:

@@ -7,6 +7,8 @@ import pathlib
 import sys
 from typing import Any
 
+from lvmmed_jax import run_options
+
 _EXAMPLE = """examples:
   python run.py study quickstart_study --data runs/shards --workdir runs/small \\
       --train.steps=60
@@ -163,15 +165,8 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     parser.add_argument(
         "--only", type=_names, metavar="NAME,NAME", help="these variants"
     )
-    parser.add_argument(
-        "--no-compile-cache",
-        action="store_true",
-        help="compile anew instead of reading $XDG_CACHE_HOME/lvmmed",
-    )
-    arguments, rest = parser.parse_known_args(argv)
-    from lvmmed_jax import config_files
-
-    return arguments, config_files.parse_overrides(rest, parser.error)
+    run_options.add_compile_cache(parser)
+    return run_options.parse_with_overrides(parser, argv)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from lvmmed_jax import config as configs
-from lvmmed_jax.methods import encoding, objective
+from lvmmed_jax.methods import objective
 from lvmmed_jax.models import projector
 from lvmmed_jax.train import task
 
@@ -17,19 +17,10 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
     settings = config.barlow_twins
     head = projector.MLP((settings.hidden, settings.hidden, settings.width))
 
-    def init(key, weights, feature_map):
-        del weights
-        own = head.init(key, jnp.zeros((1, feature_map.shape[-1])))
-        return {"head": own["params"]}, {}
+    def loss_of(embedding):
+        return redundancy(embedding[:, 0], embedding[:, 1], settings.redundancy)
 
-    def apply(params, model_state, encoded, batch, key):
-        del batch, key
-        pooled = encoding.pooled(encoded)
-        embedding = head.apply({"params": params["head"]}, pooled)
-        loss = redundancy(embedding[:, 0], embedding[:, 1], settings.redundancy)
-        return objective.Found(loss, embedding, model_state, {})
-
-    return objective.make_task(config, mesh, objective.Objective(init, apply))
+    return objective.make_task(config, mesh, objective.of_head(head, loss_of))
 
 
 def redundancy(

@@ -84,6 +84,28 @@ def make_task(config: configs.Config, mesh: Mesh, objective: Objective) -> task.
     return task.Task(init, loss_fn, evaluate)
 
 
+def of_head(head: Any, loss_of: Callable[[jax.Array], jax.Array]) -> Objective:
+    """A loss of projected mean features alone, which carries nothing.
+
+    Args:
+      head: a Flax module, [B, V, D] -> [B, V, F].
+      loss_of: embeddings [B, V, F], the two large views first -> [].
+    """
+
+    def init(key, weights, feature_map):
+        del weights
+        own = head.init(key, jnp.zeros((1, feature_map.shape[-1])))
+        return {"head": own["params"]}, {}
+
+    def apply(params, model_state, encoded, batch, key):
+        del batch, key
+        pooled = encoding.pooled(encoded)
+        embedding = head.apply({"params": params["head"]}, pooled)
+        return Found(loss_of(embedding), embedding[:, :2], model_state, {})
+
+    return Objective(init, apply)
+
+
 def add(first: Objective, second: Objective, weight: float) -> Objective:
     """The loss of `first` and `weight` times that of `second`, on the same views."""
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from lvmmed_jax import config as configs
 from lvmmed_jax import method_config
-from lvmmed_jax.methods import encoding, objective
+from lvmmed_jax.methods import objective
 from lvmmed_jax.models import projector
 from lvmmed_jax.train import task
 
@@ -20,19 +20,10 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
     settings = config.vicreg
     head = make_head(settings)
 
-    def init(key, weights, feature_map):
-        del weights
-        own = head.init(key, jnp.zeros((1, feature_map.shape[-1])))
-        return {"head": own["params"]}, {}
+    def loss_of(embedding):
+        return loss_of_views(embedding, of_two(settings))
 
-    def apply(params, model_state, encoded, batch, key):
-        del batch, key
-        pooled = encoding.pooled(encoded)
-        embedding = head.apply({"params": params["head"]}, pooled)
-        loss = loss_of_views(embedding, of_two(settings))
-        return objective.Found(loss, embedding[:, :2], model_state, {})
-
-    return objective.make_task(config, mesh, objective.Objective(init, apply))
+    return objective.make_task(config, mesh, objective.of_head(head, loss_of))
 
 
 def make_head(settings: method_config.VICReg) -> projector.MLP:

@@ -77,12 +77,7 @@ def _as_json(row: measures.Measure, all_runs: Sequence[runs.Run]) -> dict[str, A
     kept = ("num_train", "num_test", "random", "pretrained", "difference")
     best = measures.highest(row)
     return {
-        "data": row.data,
-        "part": row.part,
-        "task": row.task,
-        "target": row.target,
-        "class": row.class_name,
-        "metric": row.metric,
+        **row.identity,
         "results": [
             {key: one.get(key) for key in kept} if one else None for one in row.results
         ],

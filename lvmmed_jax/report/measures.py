@@ -25,6 +25,18 @@ class Measure(NamedTuple):
     metric: str
     results: tuple[Mapping[str, Any] | None, ...]
 
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What was measured, in the names of JSON and CSV."""
+        return {
+            "data": self.data,
+            "part": self.part,
+            "task": self.task,
+            "target": self.target,
+            "class": self.class_name,
+            "metric": self.metric,
+        }
+
 
 def measures(all_runs: Sequence[runs.Run]) -> list[Measure]:
     """Every measure that any run has, sorted."""

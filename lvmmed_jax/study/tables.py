@@ -121,12 +121,7 @@ def records(found: comparison.Comparison) -> Iterator[dict[str, Any]]:
                 continue
             yield {
                 "variant": name,
-                "data": row.data,
-                "part": row.part,
-                "task": row.task,
-                "target": row.target,
-                "class": row.class_name,
-                "metric": row.metric,
+                **row.identity,
                 "seeds": cell.spread.count,
                 "mean": cell.spread.mean,
                 "sd": _finite(cell.spread.sd),
