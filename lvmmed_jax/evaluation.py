@@ -1,21 +1,13 @@
 """Frozen features on labelled data: a model and its own random start, side by side."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, few_labels, mask_metrics, probes, several_labels
+from lvmmed_jax import mask_metrics, measuring, probes, several_labels
 
-TASKS = ("knn", "linear_probe")
-# segmentation probes read images at this multiple of the view size, but at no more than
-# this many pixels a side, and enlarged at most so much: cells of blur tell little
-_DENSE_SCALE, _DENSE_MOST, _DENSE_ENLARGED = 4, 512, 3
-_DENSE_UNIT = 32  # pixels: a multiple of the stride of most encoders
 _NUM_PICTURED = 6
-_PROBES = {"knn": probes.knn, "linear_probe": probes.linear}
-_OF_SEVERAL = {"knn": probes.knn_scores, "linear_probe": probes.linear_scores}
 
 
 class Evaluation(NamedTuple):
@@ -33,62 +25,38 @@ class Evaluation(NamedTuple):
     pictures: dict[str, np.ndarray] | None
 
 
-def evaluate(
-    models: dict[str, encoders.Encoder],
-    data: labelled.Labelled,
-    tasks: tuple[str, ...],
-    *,
-    seed: int,
-    budgets: Sequence[few_labels.Budget] = (),
-    num_seeds: int = 1,
+def compare(
+    measured: dict[str, measuring.Measured], data: labelled.Labelled, *, seed: int
 ) -> Evaluation:
-    """Runs every task that the data's labels allow.
+    """What was measured, with intervals.
 
     Args:
-      models: name -> encoder; with "random" and "pretrained", their paired difference
-        is added.
-      data: images with class labels, masks or both, or with several labels each.
-      tasks: of `TASKS`; `linear_probe` also segments where there are masks.
-      seed: of the bootstrap, and the first of `num_seeds`.
-      budgets: of labels; classes (one an image) are also learned from so few.
-      num_seeds: with which few labels are drawn.
+      measured: name of a model -> what it predicts; with "random" and "pretrained",
+        their paired difference is added.
+      data: of all of them.
+      seed: of the bootstrap.
 
     Returns:
       One result a task, target, class and budget; metrics are per test image (of
       several labels the mean area under their ROC curves), with 95 % bootstrap
       intervals over the test images, of few labels over seeds too.
-
-    Raises:
-      ValueError: fewer than two classes, no test image, or no task that the labels
-        allow.
     """
-    if not data.is_test.any():
-        raise ValueError("no image to test on: each class needs at least two")
-    if data.labels is not None and len(set(data.labels[~data.is_test])) < 2:
-        raise ValueError("probes need at least two classes with training images")
-    if data.masks is not None and data.labels is None and "linear_probe" not in tasks:
-        raise ValueError("the data has masks and no classes: use --task linear_probe")
     results, by_image, pictures = [], [], None
-    if data.labels is not None:
-        features = {name: _pooled(one, data.images) for name, one in models.items()}
-        wanted = {name: probe for name, probe in _PROBES.items() if name in tasks}
-        for name, probe in wanted.items():
-            values = _accuracy(features, data, probe)
-            results.append(_result(name, "accuracy", None, values, data, seed))
-            by_image.append(values)
-        seeds = range(seed, seed + num_seeds)
-        for name, probe in wanted.items():
-            for budget in budgets:
-                drawn = few_labels.accuracy(features, data, probe, budget, seeds)
-                results.append(_few(name, budget, drawn, data, seed))
-                by_image.append({k: x.mean(axis=0) for k, x in drawn.correct.items()})
-    if data.label_sets is not None:
-        features = {name: _pooled(one, data.images) for name, one in models.items()}
-        for name in [name for name in _OF_SEVERAL if name in tasks]:
-            results.append(_areas(name, features, data, seed))
-            by_image.append({})  # an area is of all images together
-    if data.masks is not None and "linear_probe" in tasks:
-        predictions = {name: _segment(one, data) for name, one in models.items()}
+    first = next(iter(measured.values()))
+    for name in first.correct:
+        values = {model: one.correct[name] for model, one in measured.items()}
+        results.append(_result(name, "accuracy", None, values, data, seed))
+        by_image.append(values)
+    for name, budget in first.few:
+        drawn = {model: one.few[name, budget] for model, one in measured.items()}
+        results.append(_few(name, budget, drawn, data, seed))
+        by_image.append({k: one.correct.mean(axis=0) for k, one in drawn.items()})
+    for name in first.scores:
+        scores = {model: one.scores[name] for model, one in measured.items()}
+        results.append(_areas(name, scores, data, seed))
+        by_image.append({})  # an area is of all images together
+    if first.masks is not None:
+        predictions = {model: one.masks for model, one in measured.items()}
         for label, class_name in list(enumerate(data.mask_names))[1:]:
             values = _dice(predictions, data, label)
             results.append(
@@ -99,33 +67,9 @@ def evaluate(
     return Evaluation(results, by_image, pictures)
 
 
-def _pooled(encoder: encoders.Encoder, images: list[np.ndarray]) -> np.ndarray:
-    """[n, D] feature maps averaged over their cells, of images of any size."""
-    images = encoders.Resized(images, encoder.image_size)
-    return encoders.pooled_features(encoder, images)
-
-
-def resized(images: list[np.ndarray], size: int) -> np.ndarray:
-    """[n, size, size, 3] uint8."""
-    return encoders.Resized(images, size)[:]
-
-
-def _accuracy(features, data, probe: Callable) -> dict[str, np.ndarray]:
-    """Name -> [m] 1 where the test image's class is right."""
-    train, test = ~data.is_test, data.is_test
-    return {
-        name: (probe(x[train], data.labels[train], x[test]) == data.labels[test])
-        for name, x in features.items()
-    }
-
-
-def _areas(task, features, data, seed) -> dict[str, Any]:
+def _areas(task, scores, data, seed) -> dict[str, Any]:
     """A row of evaluation.json: the mean area under the curves of several labels."""
-    probe, train, test = _OF_SEVERAL[task], ~data.is_test, data.is_test
-    scores = {
-        name: probe(x[train], data.label_sets[train], x[test])
-        for name, x in features.items()
-    }
+    test = data.is_test
     truth, row = data.label_sets[test], _head(task, "auc", None, data)
     count, names = len(several_labels.measured(truth)), data.class_names
     absent = f" of {len(names)}" if count < len(names) else ""
@@ -133,29 +77,6 @@ def _areas(task, features, data, seed) -> dict[str, Any]:
     keys = np.arange(len(test)) if data.keys is None else np.array(data.keys)
     found = several_labels.mean_area(truth, scores, keys[test], seed=seed)
     return row | {name: interval._asdict() for name, interval in found.items()}
-
-
-def _segment(encoder: encoders.Encoder, data: labelled.Labelled) -> list[np.ndarray]:
-    """Predicted masks of the test images, at their own resolution."""
-    size = dense_size(encoder.image_size, encoder.stride, data.images)
-    maps = encoders.feature_maps(encoder, resized(data.images, size))
-    train, test = np.nonzero(~data.is_test)[0], np.nonzero(data.is_test)[0]
-    return probes.linear_segmentation(
-        maps[train],
-        [data.masks[index] for index in train],
-        maps[test],
-        [data.masks[index].shape for index in test],
-        len(data.mask_names),
-    )
-
-
-def dense_size(view_size: int, stride: int, images: list[np.ndarray]) -> int:
-    """Pixels a side at which segmentation probes read images: whole cells."""
-    unit = _DENSE_UNIT if _DENSE_UNIT % stride == 0 else stride
-    longest = float(np.median([max(image.shape[:2]) for image in images]))
-    units = round(_DENSE_ENLARGED * longest / unit)
-    most = min(_DENSE_SCALE * view_size, _DENSE_MOST // unit * unit, units * unit)
-    return max(view_size, most)
 
 
 def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
@@ -195,14 +116,15 @@ def _head(task, metric, class_name, data) -> dict[str, Any]:
     }
 
 
-def _few(task, budget, drawn: few_labels.Drawn, data, seed) -> dict[str, Any]:
+def _few(task, budget, drawn, data, seed) -> dict[str, Any]:
     """A row of evaluation.json, with `labels` and `seeds`; the means by seed too."""
+    first = next(iter(drawn.values()))
     row = _head(task, "accuracy", None, data) | {
         "labels": str(budget),
-        "seeds": len(next(iter(drawn.correct.values()))),
-        "num_train": drawn.num_train,
+        "seeds": len(first.correct),
+        "num_train": first.num_train,
     }
-    values = {name: each.astype(float) for name, each in drawn.correct.items()}
+    values = {name: each.correct.astype(float) for name, each in drawn.items()}
     if {"random", "pretrained"} <= values.keys():
         values["difference"] = values["pretrained"] - values["random"]
     for name, each in values.items():

@@ -55,16 +55,16 @@ class Drawn(NamedTuple):
     """A probe over the seeds.
 
     Attributes:
-      correct: name of a model -> bool [S, m], whether each test image's class is right.
+      correct: bool [S, m], whether each test image's class is right.
       num_train: images that were learned from, the mean over the seeds.
     """
 
-    correct: dict[str, np.ndarray]
+    correct: np.ndarray
     num_train: int
 
 
 def accuracy(
-    features: dict[str, np.ndarray],
+    features: np.ndarray,
     data: labelled.Labelled,
     probe: Callable[..., np.ndarray],
     budget: Budget,
@@ -72,25 +72,22 @@ def accuracy(
 ) -> Drawn:
     """What a probe gets right that learned from few labels.
 
-    All models learn from the same images, and a seed's larger budgets hold its smaller
-    ones. Images that must stand on one side are drawn together.
+    A seed draws the same images whatever the features, and its larger budgets hold its
+    smaller ones. Images that must stand on one side are drawn together.
 
     Args:
-      features: name of a model -> [n, D].
+      features: [n, D].
       data: n images with their classes.
       probe: (training features, labels, test features) -> predicted labels.
       budget: of labels.
       seeds: S of them.
     """
-    truth, counts = data.labels[data.is_test], []
-    correct: dict[str, list[np.ndarray]] = {name: [] for name in features}
+    truth, counts, correct = data.labels[data.is_test], [], []
     for rows in _drawn(data, budget, seeds):
         counts.append(len(rows))
-        for name, each in features.items():
-            found = probe(each[rows], data.labels[rows], each[data.is_test])
-            correct[name].append(found == truth)
-    stacked = {name: np.stack(each) for name, each in correct.items()}
-    return Drawn(stacked, round(np.mean(counts)))
+        found = probe(features[rows], data.labels[rows], features[data.is_test])
+        correct.append(found == truth)
+    return Drawn(np.stack(correct), round(np.mean(counts)))
 
 
 def _drawn(data, budget, seeds) -> Iterator[np.ndarray]:

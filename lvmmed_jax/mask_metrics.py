@@ -1,7 +1,10 @@
 """Metrics of masks, of one class in one image at its own size; undefined is nan."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, spatial
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray, label: int) -> float:
@@ -42,10 +45,7 @@ def hausdorff95(
       label: the class.
       spacing: of pixels, an axis each; None: 1, so that the distance is in pixels.
     """
-    found = _distances(truth == label, prediction == label, spacing)
-    if found is None:
-        return np.nan
-    return float(max(np.percentile(each, 95) for each in found))
+    return _hausdorff95(_compared(truth, prediction, label, spacing))
 
 
 def surface_dice(
@@ -67,12 +67,7 @@ def surface_dice(
       tolerance: in pixels, or in the unit of `spacing`.
       spacing: see `hausdorff95`.
     """
-    truth, prediction = truth == label, prediction == label
-    found = _distances(truth, prediction, spacing)
-    if found is None:
-        return 0.0 if truth.any() or prediction.any() else np.nan
-    near = sum((each <= tolerance).sum() for each in found)
-    return float(near / sum(map(len, found)))
+    return _surface_dice(_compared(truth, prediction, label, spacing), tolerance)
 
 
 METRICS = {
@@ -83,16 +78,62 @@ METRICS = {
 }
 
 
-def _distances(truth, prediction, spacing) -> tuple[np.ndarray, np.ndarray] | None:
-    """Of each border's pixels to the other border; None where one mask is empty."""
-    if not truth.any() or not prediction.any():
-        return None
-    where = ndimage.find_objects((truth | prediction).astype(np.int8))[0]
-    borders = [_border(mask[where]) for mask in (truth, prediction)]
-    away = [
-        ndimage.distance_transform_edt(~border, sampling=spacing) for border in borders
+def measure(
+    truth: np.ndarray, prediction: np.ndarray, label: int, names: Sequence[str]
+) -> list[float]:
+    """Some of `METRICS` of one class, by name; distances are looked for once."""
+    borders = {"hd95": _hausdorff95, "surface_dice": _surface_dice}
+    found = None
+    if not borders.keys().isdisjoint(names):
+        found = _compared(truth, prediction, label, None)
+    return [
+        borders[name](found)
+        if name in borders
+        else METRICS[name](truth, prediction, label)
+        for name in names
     ]
-    return away[1][borders[0]], away[0][borders[1]]
+
+
+class _Borders(NamedTuple):
+    """Two masks' borders.
+
+    Attributes:
+      distances: of each border's pixels to the other border; None where a mask is
+        empty.
+      any_mask: whether one of them holds anything.
+    """
+
+    distances: tuple[np.ndarray, np.ndarray] | None
+    any_mask: bool
+
+
+def _hausdorff95(borders: _Borders) -> float:
+    if borders.distances is None:
+        return np.nan
+    return float(max(np.percentile(each, 95) for each in borders.distances))
+
+
+def _surface_dice(borders: _Borders, tolerance: float = 1.0) -> float:
+    if borders.distances is None:
+        return 0.0 if borders.any_mask else np.nan
+    near = sum((each <= tolerance).sum() for each in borders.distances)
+    return float(near / sum(map(len, borders.distances)))
+
+
+def _compared(truth, prediction, label, spacing) -> _Borders:
+    masks = [truth == label, prediction == label]
+    if not all(mask.any() for mask in masks):
+        return _Borders(None, any(mask.any() for mask in masks))
+    where = ndimage.find_objects((masks[0] | masks[1]).astype(np.int8))[0]
+    scale = np.ones(truth.ndim) if spacing is None else np.array(spacing)
+    first, other = (np.argwhere(_border(mask[where])) * scale for mask in masks)
+    pair = (_to_nearest(first, other), _to_nearest(other, first))
+    return _Borders(pair, True)
+
+
+def _to_nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    # a border is thin: its pixels are far fewer than those of a distance map
+    return spatial.KDTree(others).query(points)[0]
 
 
 def _border(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax
 
 from data_pipelines import labelled
 from lvmmed_jax import config as configs
-from lvmmed_jax import encoders, evaluation, probes
+from lvmmed_jax import encoders, probes
 from lvmmed_jax.train import sharding, state
 
 METRIC = "knn_accuracy"
@@ -39,7 +39,7 @@ def make(
         raise ValueError(f"{data}: on-line k-NN needs two classes at least, not masks")
     if not examples.is_test.any():
         raise ValueError(f"{data}: too few images to measure k-NN on some of them")
-    images = evaluation.resized(examples.images, config.views.size)
+    images = encoders.Resized(examples.images, config.views.size)[:]
     train, test = ~examples.is_test, examples.is_test
     encoder = encoders.of_model(config, first.model)
 

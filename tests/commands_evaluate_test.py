@@ -12,7 +12,8 @@ import PIL.Image
 import pytest
 import tiny_runs
 
-from lvmmed_jax import command_line, config, encoders
+from lvmmed_jax import command_line, config, encoders, measuring
+from lvmmed_jax.commands import evaluate
 from lvmmed_jax.methods import graph_matching
 from lvmmed_jax.train import saving, sharding, state
 
@@ -232,3 +233,23 @@ def test_a_folder_of_npz_is_a_suite(small, tmp_path, capsys):
     assert "random: 1.000" in first and "(12 train, 6 test)" in first
     assert second.startswith("several.npz knn 4 labels") and " auc " in second
     assert skipped.startswith("skipped other.npz:") and "needs the arrays" in skipped
+
+
+def test_a_start_that_was_measured_is_not_measured_again(workdir, classes, monkeypatch):
+    asked = {"data": [str(classes)], "tasks": ("knn",), "seed": 0, "part": "test"}
+    alone = evaluate.run(str(workdir), **asked)
+    encoders_seen = []
+    real = measuring.measure
+
+    def measure(encoder, *rest):
+        encoders_seen.append(encoder)
+        return real(encoder, *rest)
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    starts = {}
+    first = evaluate.run(str(workdir), **asked, starts=starts)
+    again = evaluate.run(str(workdir), **asked, starts=starts)
+    assert len(encoders_seen) == 3 and len(starts) == 1
+    assert first["results"] == again["results"] == alone["results"]
+    evaluate.run(str(workdir), **{**asked, "seed": 1}, starts=starts)
+    assert len(encoders_seen) == 5 and len(starts) == 2

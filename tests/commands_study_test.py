@@ -54,7 +54,7 @@ def words(made, tmp_path):
 def made_up(monkeypatch):
     """Runs that nobody trains."""
     monkeypatch.setattr(command, "_train", lambda job, *_: studies.train(job))
-    monkeypatch.setattr(command, "_evaluate", lambda job, _: studies.evaluate(job))
+    monkeypatch.setattr(command, "_evaluate", lambda job, *_: studies.evaluate(job))
 
 
 @pytest.mark.lengthy

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import labelled
-from lvmmed_jax import encoders, evaluation
+from lvmmed_jax import encoders, evaluation, measuring
 
 
 def _mean_of_cells(gain, images):
@@ -54,10 +54,18 @@ def _examples():
     )
 
 
+def _evaluate(models, examples, tasks=measuring.TASKS):
+    measuring.check(examples, tasks)
+    measured = {
+        name: measuring.measure(one, examples, tasks) for name, one in models.items()
+    }
+    return evaluation.compare(measured, examples, seed=0)
+
+
 @pytest.fixture(scope="module")
 def found(encoder, blind):
     models = {"random": blind, "pretrained": encoder}
-    return evaluation.evaluate(models, _examples(), evaluation.TASKS, seed=0)
+    return _evaluate(models, _examples())
 
 
 def test_rows_say_what_was_measured(found):
@@ -95,9 +103,7 @@ def test_only_test_images_count(encoder):
     examples = _examples()
     examples.labels[-1] = 1 - examples.labels[-1]
     examples.masks[-1][:] = 1
-    rows = evaluation.evaluate(
-        {"random": encoder}, examples, evaluation.TASKS, seed=0
-    ).results
+    rows = _evaluate({"random": encoder}, examples).results
     knn, linear, dice = (row["random"]["value"] for row in rows)
     assert knn == linear == 7 / 8
     square = 15 * 20 / (30 * 40)  # of the last image; found, beside all of it
@@ -107,7 +113,7 @@ def test_only_test_images_count(encoder):
 
 def test_difference_is_paired(encoder):
     models = {"random": encoder, "pretrained": encoder}
-    (row,) = evaluation.evaluate(models, _examples(), ("knn",), seed=0).results
+    (row,) = _evaluate(models, _examples(), ("knn",)).results
     assert row["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
@@ -123,7 +129,7 @@ def test_pictures_are_padded_test_images_with_their_masks(found):
 
 
 def test_one_model_has_no_difference(encoder):
-    found = evaluation.evaluate({"random": encoder}, _examples(), ("knn",), seed=0)
+    found = _evaluate({"random": encoder}, _examples(), ("knn",))
     assert "difference" not in found.results[0] and found.pictures is None
 
 
@@ -134,7 +140,7 @@ def test_colour_masks_without_classes_are_segmented_only(encoder):
         labels=None,
         class_names=(),
     )
-    found = evaluation.evaluate({"random": encoder}, examples, evaluation.TASKS, seed=0)
+    found = _evaluate({"random": encoder}, examples)
     assert [row["metric"] for row in found.results] == ["dice"]
     assert found.pictures["images"].shape == (6, 40, 40)
 
@@ -150,7 +156,7 @@ def test_colour_masks_without_classes_are_segmented_only(encoder):
 def test_data_that_allows_no_probe_is_refused(encoder, changes, tasks, message):
     examples = _examples()._replace(**changes)
     with pytest.raises(ValueError, match=message):
-        evaluation.evaluate({"random": encoder}, examples, tasks, seed=0)
+        _evaluate({"random": encoder}, examples, tasks)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_dense_probes_enlarge_small_images_at_most_threefold(
     view_size, longest, expected
 ):
     images = [np.zeros((10, longest), np.uint8)] * 3
-    assert evaluation.dense_size(view_size, 32, images) == expected
+    assert measuring.dense_size(view_size, 32, images) == expected
 
 
 def test_several_labels_give_areas_and_absent_ones_are_told(encoder, blind):
@@ -170,9 +176,7 @@ def test_several_labels_give_areas_and_absent_ones_are_told(encoder, blind):
     data = data._replace(
         labels=None, masks=None, label_sets=sets, class_names=("bright", "picture")
     )
-    rows = evaluation.evaluate(
-        {"random": blind, "pretrained": encoder}, data, evaluation.TASKS, seed=0
-    ).results
+    rows = _evaluate({"random": blind, "pretrained": encoder}, data).results
     assert [row["task"] for row in rows] == ["knn", "linear_probe"]
     for row in rows:
         assert (row["metric"], row["target"]) == ("auc", "1 of 2 labels")

@@ -35,7 +35,7 @@ def _asked(budget, seeds):
         assert (labels == train[:, 0] % 3).all()
         return np.zeros(len(test), int)
 
-    features = {"random": np.arange(NUM, dtype=float)[:, None]}
+    features = np.arange(NUM, dtype=float)[:, None]
     drawn = few_labels.accuracy(features, _data(), probe, budget, seeds)
     return rows, drawn
 
@@ -49,8 +49,8 @@ def test_equal_images_are_drawn_together_from_every_class():
         assert np.bincount(rows % 3).tolist() == [4, 4, 4]
     assert set(one) != set(other)
     assert drawn.num_train == 12
-    assert drawn.correct["random"].shape == (2, 12)
-    assert drawn.correct["random"].mean() == pytest.approx(1 / 3)
+    assert drawn.correct.shape == (2, 12)
+    assert drawn.correct.mean() == pytest.approx(1 / 3)
 
 
 def test_larger_budgets_hold_smaller_ones():

@@ -164,12 +164,12 @@ def _overlays(encoder, rows, images, options):
     """Feature maps of some images, enlarged so that there are cells to see."""
     import numpy as np
 
-    from lvmmed_jax import encoders, evaluation
+    from lvmmed_jax import encoders, measuring
     from lvmmed_jax.features import layers
     from lvmmed_jax.features import sections as parts
 
     some = [images[row] for row in rows]
-    size = evaluation.dense_size(encoder.image_size, encoder.stride, some)
+    size = measuring.dense_size(encoder.image_size, encoder.stride, some)
     apply = layers.make(encoder, options.layers, dense=True)
     maps = {name: [] for name in layers.names(options.layers)}
     for pixels in some:  # one by one: early layers have large maps

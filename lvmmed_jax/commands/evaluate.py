@@ -78,30 +78,35 @@ def run(
     num_seeds: int = 5,
     against: pathlib.Path | None = None,
     salt_file: pathlib.Path | None = None,
+    starts: dict | None = None,
 ) -> dict[str, Any]:
     """Evaluates and, where `model` is a work folder, writes evaluation.json there.
 
     Args:
       model: see `encoders.load`.
       data: data sets, see `labelled.load`; a folder of .npz stands for all of them.
-      tasks: of `evaluation.TASKS`.
+      tasks: of `measuring.TASKS`.
       seed: of split, few labels and bootstrap.
       part: "test" or "val".
       few: budgets of few labels, see `few_labels.parse`.
       num_seeds: with which few labels are drawn.
       against: shards among whose images those to test on are looked for.
       salt_file: theirs.
+      starts: kept by a caller with several runs: what was measured of a random start is
+        put in, and is not measured again for another run with the same start.
     """
     from data_pipelines import labelled, leakage
-    from lvmmed_jax import encoders, evaluation, few_labels
+    from lvmmed_jax import encoders, evaluation, few_labels, measuring
 
-    unknown = [task for task in tasks if task not in evaluation.TASKS]
+    unknown = [task for task in tasks if task not in measuring.TASKS]
     if unknown:
-        known = ", ".join((*evaluation.TASKS, *_FINE_TUNED))
+        known = ", ".join((*measuring.TASKS, *_FINE_TUNED))
         raise ValueError(f"unknown --task {unknown[0]!r}; known: {known}")
     budgets = few_labels.parse(few)
     known = leakage.read_shards(against, salt_file) if against else None
     began = time.monotonic()
+    starts = {} if starts is None else starts
+    how = tasks, budgets, range(seed, seed + num_seeds)
     config = encoders.run_config(model)
     start = encoders.load(model) if config is None else encoders.random(config)
     pretrained = None if config is None else encoders.load(model)
@@ -115,12 +120,15 @@ def run(
             skipped.append({"data": pathlib.Path(name).name, "reason": str(error)})
             continue
         print(_about(examples), file=sys.stderr)
-        models = {"random": _calibrated(start, examples)}
+        measuring.check(examples, tasks)
+        key = (encoders.digest(start), start.image_size, name, part, seed, *how)
+        if key not in starts:
+            calibrated = _calibrated(start, examples)
+            starts[key] = measuring.measure(calibrated, examples, *how)
+        measured = {"random": starts[key]}
         if pretrained is not None:
-            models["pretrained"] = pretrained
-        found = evaluation.evaluate(
-            models, examples, tasks, seed=seed, budgets=budgets, num_seeds=num_seeds
-        )
+            measured["pretrained"] = measuring.measure(pretrained, examples, *how)
+        found = evaluation.compare(measured, examples, seed=seed)
         about = {
             "leakage": _leakage(examples, known),
             "under_two_labels": examples.contradicted,

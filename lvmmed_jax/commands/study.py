@@ -38,9 +38,10 @@ def main(argv: list[str]) -> int:
     if len(groups := jobs.by_images(study)) > 1:
         apart = "; ".join(", ".join(names) for names in groups)
         print(f"note: other images, or in another order: {apart}", file=sys.stderr)
+    starts: dict = {}
     actions = running.Actions(
         lambda job: _train(job, study, inputs),
-        lambda job: _evaluate(job, inputs),
+        lambda job: _evaluate(job, inputs, starts),
         command_line.one_line,
     )
     part = jobs.part(study, *arguments.part)
@@ -104,7 +105,7 @@ def _train(job, study, inputs) -> int:
         jax.clear_caches()  # the next run has programs of its own
 
 
-def _evaluate(job, inputs) -> None:
+def _evaluate(job, inputs, starts) -> None:
     import jax
 
     from lvmmed_jax import running
@@ -119,6 +120,7 @@ def _evaluate(job, inputs) -> None:
             part=job.evaluation.part,
             few=job.evaluation.few_labels,
             num_seeds=job.evaluation.num_seeds,
+            starts=starts,
         )
     jax.clear_caches()
 

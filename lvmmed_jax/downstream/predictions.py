@@ -184,14 +184,11 @@ def masks_of(
     for number, (truth, mask) in enumerate(each, start=1):
         presence.append([[(side == k).any() for k in labels] for side in (truth, mask)])
         values.append(
-            [
-                [mask_metrics.METRICS[name](truth, mask, k) for k in labels]
-                for name in metrics
-            ]
+            [mask_metrics.measure(truth, mask, label, metrics) for label in labels]
         )
         progress(number)
     in_truth, in_found = np.array(presence).swapaxes(0, 1)
-    measured = dict(zip(metrics, np.array(values).swapaxes(0, 1), strict=True))
+    measured = dict(zip(metrics, np.moveaxis(np.array(values), -1, 0), strict=True))
     return Masks(data.found.class_names, data.of[rows], in_truth, in_found, measured)
 
 

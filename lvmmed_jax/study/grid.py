@@ -15,7 +15,7 @@ class Evaluation:
 
     Attributes:
       data: data sets, folders below --labelled, or `packaged:mni`.
-      tasks: of `evaluation.TASKS`.
+      tasks: of `measuring.TASKS`.
       part: "test", or "val" to choose settings.
       few_labels: budgets, such as "5%,10"; empty: all labels only.
       num_seeds: with which few labels are drawn.
