@@ -50,8 +50,8 @@ _CLASSES = (
     "--augmentation.rotation=15",
     "--augmentation.scale=(0.8,1.25)",
     "--augmentation.shift=0.05",
-    "--train.fixed_steps=600",
-    "--train.num_evaluations=6",
+    "--train.fixed_steps=300",
+    "--train.num_evaluations=3",
 )
 TASKS = {
     "nuclei": Task(
@@ -60,8 +60,9 @@ TASKS = {
         (
             "--data.size=128",
             "--data.num_workers=0",
-            "--train.fixed_steps=500",
-            "--train.num_evaluations=4",
+            "--model.decoder_width=8",
+            "--train.fixed_steps=300",
+            "--train.num_evaluations=2",
         ),
         ("dice",),
     ),

@@ -98,6 +98,31 @@ def test_classes_are_learned_and_told(classifier, classes, folder, capsys):
         assert row["prediction"] == max(chances, key=chances.get)
 
 
+@pytest.mark.lengthy
+def test_all_of_external_data_is_tested_and_nothing_written(
+    classifier, classes, folder, capsys
+):
+    elsewhere = tiny_finetunes.bright_and_dark(folder / "elsewhere", 7, seed=5)
+    before = sorted(path.stat().st_mtime_ns for path in classifier.rglob("*"))
+    words = ("--task", "classification", "--external")
+    result = _evaluate(capsys, classifier, *words, "--data", elsewhere)
+    accuracy = _value(result, "accuracy")
+    assert accuracy["num_test"] == 14 and accuracy["num_train"] == [18]
+    assert accuracy["value"] >= 0.8 and accuracy["in_training"] == 0
+    assert sorted(path.stat().st_mtime_ns for path in classifier.rglob("*")) == before
+    words = ["evaluate", classifier, *words, "--data"]
+    _fails(capsys, [*words, classes], "leave --external out")
+    (elsewhere / "dark").rename(elsewhere / "green")
+    _fails(capsys, [*words, elsewhere], "bright, green, and the network tells")
+    for path in (elsewhere / "green").iterdir():
+        path.unlink()
+    (elsewhere / "green").rmdir()
+    result = _evaluate(capsys, *words[1:], elsewhere)
+    assert _value(result, "accuracy")["num_test"] == 7
+    assert _value(result, "auc")["value"] is None
+    assert _value(result, "accuracy")["absent"] == ["dark"]
+
+
 @pytest.mark.slow
 def test_masks_are_learned_and_drawn_in_the_size_of_the_picture(
     segmenter, masks, folder, capsys
@@ -236,6 +261,7 @@ def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
         ["a", "b", "--task", "knn"],
         ["a", "--flips"],
         ["a", "--protocol", "official"],
+        ["a", "--external"],
         ["a", "--task", "classification", "--few-labels"],
     ],
 )

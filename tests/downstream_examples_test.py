@@ -1,4 +1,5 @@
 import numpy as np
+import PIL.Image
 import pytest
 import tiny_finetunes
 
@@ -129,3 +130,22 @@ def test_data_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match="for probes"):
         examples.read("packaged:mni")
     assert finetune_config.HEADS.keys() == set(examples._KINDS.values())
+
+
+def test_external_masks_are_read_with_the_values_of_the_network(tmp_path):
+    data = tmp_path / "data"
+    for folder in ("images", "labels"):
+        (data / folder).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        pixels = generator.integers(0, 255, (40, 40), np.uint8)
+        PIL.Image.fromarray(pixels).save(data / "images" / f"{number}.png")
+        mask = np.zeros((40, 40), np.uint8)
+        mask[:10], mask[30:] = 2, 7
+        PIL.Image.fromarray(mask).save(data / "labels" / f"{number}.png")
+    found = examples.read(str(data))
+    whole = examples.elsewhere(found, ("background", "2", "5", "7"))
+    assert [len(whole.rows[part]) for part in ("train", "val", "test")] == [0, 0, 3]
+    assert np.unique(examples.truth(whole, 0)).tolist() == [0, 1, 3]
+    with pytest.raises(ValueError, match=r"has background, 2, 7, and the network"):
+        examples.elsewhere(found, ("background", "foreground"))

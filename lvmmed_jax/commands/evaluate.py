@@ -59,6 +59,7 @@ def _test(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             splits_file=arguments.splits,
             salt_file=arguments.salt_file,
+            external=arguments.external,
         ),
         baseline=arguments.baseline,
         against=arguments.against,
@@ -314,6 +315,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help="that of the runs (default: splits.json in each work folder)",
     )
+    tuned.add_argument(
+        "--external",
+        action="store_true",
+        help="DATA is not what they were trained on: all of it is tested on, and "
+        "nothing is written",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
@@ -330,12 +337,14 @@ def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> No
                 f"--task {arguments.task} takes one data set, and few labels while it "
                 "is trained (finetune --data.labels)"
             )
+        if arguments.external and (arguments.splits or arguments.part == "val"):
+            parser.error("--external tests on all of DATA: not with --splits or --part")
         return
-    given = arguments.baseline, arguments.flips, arguments.splits
+    given = arguments.baseline, arguments.flips, arguments.splits, arguments.external
     if len(arguments.model) > 1 or any(given) or arguments.protocol != "own":
         parser.error(
-            "several models, --baseline, --flips, --splits and --protocol are for "
-            f"--task {' or '.join(_FINE_TUNED)}"
+            "several models, --baseline, --flips, --splits, --external and --protocol "
+            f"are for --task {' or '.join(_FINE_TUNED)}"
         )
 
 

@@ -33,6 +33,7 @@ class Options(NamedTuple):
       seed: of the bootstrap.
       splits_file: of all runs; None: each work folder's own.
       salt_file: keys its hashes.
+      external: all of the data is tested on, which no run was trained on.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     seed: int = 0
     splits_file: pathlib.Path | None = None
     salt_file: pathlib.Path | None = None
+    external: bool = False
 
 
 class Tested(NamedTuple):
@@ -87,6 +89,24 @@ def _test(model: str, found: survey.Survey, options: Options) -> Tested:
     network = trained.load(model, flips=options.flips)
     config = network.config
     _check(model, config, options)
+    read = _elsewhere if options.external else _own
+    data = read(model, network, found, options)
+    rows = data.rows[options.part]
+    if not len(rows):
+        raise ValueError(f"{found.listing.root}: no image in its {options.part} part")
+    with progress.counted("testing", total=len(rows), unit="images") as done:
+        given = (network.predictor, network.model, data, rows)
+        if network.predictor.segments:
+            resized = options.protocol == "official"
+            predicted = predictions.masks_of(*given, resized=resized, progress=done)
+        else:
+            predicted = predictions.classes_of(*given, progress=done)
+    return Tested(network, data, predicted)
+
+
+def _own(model, network, found, options) -> examples.Examples:
+    """The data that the network was trained on, in the same parts."""
+    config = network.config
     data = examples.divide(
         found,
         config.data,
@@ -102,19 +122,20 @@ def _test(model: str, found: survey.Survey, options: Options) -> Tested:
             what = "data" if name == "data_sha256" else "split"
             raise ValueError(
                 f"{model} was trained on another {what} than {found.listing.root} has "
-                "now: which of its images are to test on cannot be told"
+                "now: which of its images are to test on cannot be told; --external "
+                "tests on all of a data set that it was not trained on"
             )
-    rows = data.rows[options.part]
-    if not len(rows):
-        raise ValueError(f"{found.listing.root}: no image in its {options.part} part")
-    with progress.counted("testing", total=len(rows), unit="images") as done:
-        given = (network.predictor, network.model, data, rows)
-        if network.predictor.segments:
-            resized = options.protocol == "official"
-            predicted = predictions.masks_of(*given, resized=resized, progress=done)
-        else:
-            predicted = predictions.classes_of(*given, progress=done)
-    return Tested(network, data, predicted)
+    return data
+
+
+def _elsewhere(model, network, found, options) -> examples.Examples:
+    del options
+    data = examples.elsewhere(found, network.class_names)
+    if network.extra["data_sha256"] == data.sha256:
+        raise ValueError(
+            f"{model} was trained on {found.listing.root}: leave --external out"
+        )
+    return data
 
 
 def _check(model: str, config: finetune_config.Finetune, options: Options) -> None:
@@ -202,13 +223,14 @@ def pictures(tested: Tested, part: str) -> dict[str, np.ndarray]:
 
 
 def _num_train(tested: Tested) -> int:
-    return len(tested.data.rows["train"])
+    return tested.network.extra["num_train"]
 
 
 def _in_training(tested: Tested, part: str) -> int:
     """How many images have one of their group among those that were trained on.
 
-    None where the split is ours; one that the data brings may cut groups.
+    None where the split is ours or the data is of elsewhere; a split that the data
+    brings may cut groups.
     """
     data = tested.data
     known = np.concatenate(

@@ -111,6 +111,36 @@ def divide(
     return Examples(found, rows, together.of, notes, _digest(found))
 
 
+def elsewhere(found: survey.Survey, names: tuple[str, ...]) -> Examples:
+    """Data that no run was trained on: all of it is to test on.
+
+    Args:
+      found: of `read`.
+      names: the classes that a network tells; the data may lack some.
+
+    Raises:
+      ValueError: the data has a class that the network does not know.
+    """
+    unknown = [name for name in found.class_names if name not in names]
+    if unknown:
+        raise ValueError(
+            f"{found.listing.root}: has {', '.join(found.class_names)}, and the "
+            f"network tells {', '.join(names)}"
+        )
+    if found.meaning is None:
+        found = found._replace(listing=found.listing._replace(class_names=names))
+    elif found.class_names != names:  # classes of masks are called as they are stored
+        values = tuple(map(int, names[1:]))
+        found = found._replace(
+            meaning=found.meaning._replace(values=values, names=names)
+        )
+    rows = {part: np.arange(0) for part in examples.PARTS}
+    rows["test"] = np.arange(len(found.looks))
+    together = groups.find(found, near=True)
+    notes = examples.counts(found.listing.notes)
+    return Examples(found, rows, together.of, notes, _digest(found))
+
+
 def _few(found, together, train, labels: str, seed: int) -> np.ndarray:
     """The rows of the training part that few labels leave."""
     if not labels:

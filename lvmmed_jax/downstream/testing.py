@@ -23,6 +23,8 @@ def run(
 ) -> dict[str, Any]:
     """Tests networks and writes scores.json and pictures into their work folders.
 
+    Those are of a network's own test part: on external data nothing is written.
+
     Args:
       models: runs of one setting, of several seeds.
       data: that they were trained on.
@@ -44,6 +46,7 @@ def run(
         "part": options.part,
         "protocol": options.protocol,
         "flips": options.flips,
+        "external": options.external,
         "against": None if against is None else str(against),
     }
     for model, each in zip(models, ours, strict=True):
@@ -54,6 +57,8 @@ def run(
             **about,
             "results": comparison.rows([each], (), options, leaked),
         }
+        if options.external:
+            continue
         workdir = trained.work_folder(model)
         overlays = workdir / "pictures" / PICTURES
         overlays.unlink(missing_ok=True)
@@ -117,13 +122,14 @@ def _head(result: dict[str, Any], row: dict[str, Any], count: int) -> str:
     size = "images at their own size"
     if result["protocol"] == "official":
         size = "the paper's protocol: images at the network's size"
+    part = "external data" if result["external"] else f"{result['part']} part"
     masks = f", {size}" if row["task"] == "segmentation" else ""
     flips = ", mean over flips" if result["flips"] else ""
     baseline = f"; baseline: {', '.join(result['baseline'])}"
     baseline = baseline if result["baseline"] else ""
     runs = f"{count} runs" if count > 1 else f"step {result['steps'][0]}"
     return (
-        f"{row['task']}, {result['part']} part: {row['num_test']} images in "
+        f"{row['task']}, {part}: {row['num_test']} images in "
         f"{row['num_groups']} groups, {trained_on} trained on, {runs}{masks}{flips}; "
         f"95 % intervals over groups{baseline}"
     )
