@@ -13,8 +13,9 @@ such, which the paper does not have:
 
 The paper's accuracy, mean of three runs, frozen and whole: LVM-Med ResNet-50 68.33 and
 68.32, ViT-B 62.46 and 63.44. Its code crops 480 of 512 pixels at random, while testing
-too; here a test picture is whole. It decays weights in the gradient, here adamw does.
-Its validation part is its test part (downstream.md, A.8): do not compare to the digit.
+too, and stretches the contrast of a fifth of the pictures; here a test picture is whole
+and contrast stays. It decays weights in the gradient, here adamw does. Its list for
+validation equals that for testing but is not read: do not compare to the digit.
 Not yet run here: no result is claimed.
 """
 

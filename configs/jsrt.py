@@ -1,7 +1,8 @@
 """Lungs in chest X-rays: JSRT (table 2 of the LVM-Med paper).
 
-247 X-rays (db.jsrt.or.jp), masks from the SCR database, one picture with class numbers
-an X-ray: JSRT/images/JPCLN001.png, JSRT/labels/JPCLN001.png. Then, ResNet-50 and ViT-B:
+247 X-rays (db.jsrt.or.jp), masks from the SCR database, made into
+JSRT/images/JPCLN001.png and JSRT/labels/JPCLN001.png by the lines in
+docs/downstream.md. Then, ResNet-50 and ViT-B:
 
     python run.py finetune jsrt --init LVMMED_R50 --data JSRT --workdir runs/jsrt
     python run.py finetune jsrt --init LVMMED_VIT --data JSRT \\

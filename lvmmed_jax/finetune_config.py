@@ -20,7 +20,7 @@ class Data:
     global_batch: int = 32  # images or windows a step
     num_workers: int = 4  # decoding processes; 0 decodes in threads of the main one
     balance_by: str = "none"  # or classes, foreground: labels/batches.py
-    labels: str = ""  # few to train on: "10%" of each class, or "5" images of each
+    labels: str = ""  # few to train on: "10%" of each class, or "5" groups of each
     val_share: float = 0.1  # of all groups, where the data names no such part
     test_share: float = 0.25  # likewise
     near_copies: bool = True  # stand on one side of the split
@@ -59,7 +59,7 @@ class Train:
     log_every_steps: int = 10
     num_evaluations: int = 20  # on the validation part, each saved; evenly spread
     keep_last: int = 1  # checkpoints, beside the best
-    best_metric: str = ""  # on the validation part; "": val_dice or val_accuracy
+    best_metric: str = ""  # on the validation part; "": see `best_metric`
     max_skipped: int = 10  # steps in a row that are not finite
     fsdp: int = 1  # devices over which parameters and optimiser are cut
 
@@ -84,7 +84,6 @@ HEADS = {
     "classification": ("linear", "ordinal"),
     "segmentation": ("unet", "conv_unet", "linear"),
 }
-BEST = {"classification": "val_accuracy", "segmentation": "val_dice"}
 NO_AUGMENTATION = configs.Augmentation(
     flip_probability=0.0,
     rotation=0.0,
@@ -180,6 +179,14 @@ def validate(config: Finetune) -> None:
         )
 
 
-def best_metric(config: Finetune) -> str:
-    """The metric of the validation part that the best checkpoint is kept by."""
-    return config.train.best_metric or BEST[config.model.task]
+def best_metric(config: Finetune, multi_label: bool) -> str:
+    """The metric of the validation part that the best checkpoint is kept by.
+
+    Of any number of labels an image not the accuracy, which is best where rare ones are
+    told of no image.
+    """
+    if config.train.best_metric:
+        return config.train.best_metric
+    if config.model.task == "segmentation":
+        return "val_dice"
+    return "val_auc" if multi_label else "val_accuracy"

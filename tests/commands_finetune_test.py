@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -11,7 +12,7 @@ import tiny_finetunes
 import tiny_runs
 
 from lvmmed_jax import command_line, mask_metrics
-from lvmmed_jax.downstream import intervals, training
+from lvmmed_jax.downstream import intervals, trained, training
 from lvmmed_jax.train import checkpoint, writer
 
 LONGER = ("--train.fixed_steps=12", "--train.num_evaluations=3", "--train.keep_last=9")
@@ -100,7 +101,7 @@ def test_classes_are_learned_and_told(classifier, classes, folder, capsys):
 
 @pytest.mark.lengthy
 def test_all_of_external_data_is_tested_and_nothing_written(
-    classifier, classes, folder, capsys
+    classifier, folder, classes, capsys
 ):
     elsewhere = tiny_finetunes.bright_and_dark(folder / "elsewhere", 7, seed=5)
     before = sorted(path.stat().st_mtime_ns for path in classifier.rglob("*"))
@@ -108,7 +109,7 @@ def test_all_of_external_data_is_tested_and_nothing_written(
     result = _evaluate(capsys, classifier, *words, "--data", elsewhere)
     accuracy = _value(result, "accuracy")
     assert accuracy["num_test"] == 14 and accuracy["num_train"] == [18]
-    assert accuracy["value"] >= 0.8 and accuracy["in_training"] == 0
+    assert accuracy["value"] >= 0.8 and accuracy["in_training"] is None
     assert sorted(path.stat().st_mtime_ns for path in classifier.rglob("*")) == before
     words = ["evaluate", classifier, *words, "--data"]
     _fails(capsys, [*words, classes], "leave --external out")
@@ -132,8 +133,10 @@ def test_masks_are_learned_and_drawn_in_the_size_of_the_picture(
     dice = _value(result, "dice")
     assert dice["value"] > 0.6
     assert dice["leakage"] is None and dice["absent"] == []
-    official = _evaluate(capsys, *words, "--protocol", "official", "--flips")
+    kept = (segmenter / "scores.json").read_bytes()
+    official = _evaluate(capsys, *words, "--protocol", "official")
     assert _value(official, "dice")["value"] != dice["value"]
+    assert (segmenter / "scores.json").read_bytes() == kept
     out = folder / "masks_out"
     new = tiny_finetunes.squares(folder / "new", 2, size=(50, 61), seed=9)
     (new / "images" / "0.png").write_bytes(b"no picture")
@@ -192,6 +195,30 @@ def test_seeds_are_compared_pair_by_pair(classifier, classes, folder, capsys):
     assert row["num_train"] == [18, 6]
     same = _evaluate(capsys, other, *words)
     assert set(_value(same, "auc")["difference"].values()) == {0.0}
+
+
+@pytest.mark.lengthy
+def test_the_best_checkpoint_is_used_and_damage_changes_no_metric(
+    classifier, tmp_path, monkeypatch
+):
+    run, asked = tmp_path / "run", []
+    shutil.copytree(classifier, run)
+    assert checkpoint.committed_steps(run / "checkpoints") == [4, 8, 12]
+
+    def best_step(folder, metric):
+        asked.append(metric)
+        return 8, 0.9
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "best_step", best_step)
+        assert trained.load(str(run)).step == 8
+        for path in (run / "checkpoints" / "12").rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"damaged")
+        assert trained.load(str(run)).step == 8
+    assert asked == ["val_accuracy"] * 2
+    monkeypatch.setattr(checkpoint, "best_step", lambda *_: None)
+    assert trained.load(str(run)).step == 8  # the newest sound one
 
 
 @pytest.mark.slow
@@ -262,6 +289,7 @@ def test_wrong_words_end_in_a_line(classifier, classes, masks, folder, capsys):
         ["a", "--flips"],
         ["a", "--protocol", "official"],
         ["a", "--external"],
+        ["a", "--task", "classification", "--seeds", "3"],
         ["a", "--task", "classification", "--few-labels"],
     ],
 )

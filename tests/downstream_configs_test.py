@@ -1,13 +1,15 @@
 """The rows of the paper's tables 2 and 5: two steps on data laid out as theirs."""
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
 import tiny_finetunes
 
-from lvmmed_jax import command_line, config_files, finetune_config
-from lvmmed_jax.downstream import examples, intervals
-from lvmmed_jax.train import checkpoint
+from lvmmed_jax import command_line, config_files, finetune_config, planning
+from lvmmed_jax.downstream import examples, intervals, training
+from lvmmed_jax.tasks import stem, table
+from lvmmed_jax.train import checkpoint, sharding
 
 # one compiled program a task for all rows; sizes, rates and heads: finetune_config_test
 SMALL = (
@@ -173,3 +175,30 @@ def test_a_row_trains_and_is_tested(name, encoder, tmp_path, capsys, monkeypatch
     told = capsys.readouterr().out
     assert ("balanced_accuracy" if classifies else "dice") in told
     assert ("kappa" in told) == (name == "fgadr")
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_a_row_fits_together_as_it_is(name):
+    """Its own size, head, loss, augmentation and optimiser on ResNet-50; not run."""
+    config = config_files.load(name, {}, finetune_config.Finetune)
+    finetune_config.validate(config)
+    origin = stem.Origin("resnet50", 64, (0.5,) * 3, (0.25,) * 3, {})
+    task = table.make(config, origin, stem.Target(("background", "b")))
+    data, mesh = config.data, sharding.make_mesh(1)
+    plan = planning.assemble(
+        config, mesh, task, num_steps=100, factor_of=training.factors_of(config, origin)
+    )
+    model = plan.abstract.params, plan.abstract.model_state
+    shape = (data.global_batch, data.size, data.size)
+    batch = {
+        "image": jax.ShapeDtypeStruct((*shape, data.channels), np.uint8),
+        "inner": jax.ShapeDtypeStruct((data.global_batch, 2), np.int32),
+        "label": jax.ShapeDtypeStruct((data.global_batch,), np.int32),
+        "mask": jax.ShapeDtypeStruct(shape, np.int32),
+    }
+    del batch["label" if config.model.task == "segmentation" else "mask"]
+    loss, (state, _) = jax.eval_shape(task.loss_fn, *model, batch, jax.random.key(0))
+    assert loss.shape == () and loss.dtype == np.float32
+    assert jax.tree.map(np.shape, state) == jax.tree.map(np.shape, model[1])
+    found = jax.eval_shape(task.predict, *model, batch["image"])
+    assert found.shape[0] == data.global_batch and found.shape[-1] == 2

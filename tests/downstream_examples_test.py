@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
@@ -6,6 +7,8 @@ import tiny_finetunes
 from data_pipelines.labels import batches, layouts
 from lvmmed_jax import finetune_config
 from lvmmed_jax.downstream import examples, predictions
+from lvmmed_jax.tasks import stem
+from lvmmed_jax.train import sharding
 
 
 def _divided(data, tmp_path, seed=0, **fields):
@@ -61,6 +64,9 @@ def test_several_labels_are_weighed_as_torchs_pos_weight(tmp_path):
     found = _divided(tmp_path / "labels.csv", tmp_path, val_share=0.0)
     target = examples.target(found, True)
     assert target.multi_label and target.class_names == ("a", "b")
+    rows = found.rows["train"]
+    only = found._replace(rows={**found.rows, "train": rows[[0, 1]]})
+    assert examples.target(only, True).weights == (1.0, 1.0)  # all have a, half b
     # a in 0, 1, 4, 5 and b in 1, 3, 5 of six
     np.testing.assert_allclose(target.weights, [2 / 4, 3 / 3])
 
@@ -149,3 +155,75 @@ def test_external_masks_are_read_with_the_values_of_the_network(tmp_path):
     assert np.unique(examples.truth(whole, 0)).tolist() == [0, 1, 3]
     with pytest.raises(ValueError, match=r"has background, 2, 7, and the network"):
         examples.elsewhere(found, ("background", "foreground"))
+
+
+def test_turned_masks_are_other_data(tmp_path):
+    data = tiny_finetunes.squares(tmp_path / "data", 4)
+    before = _divided(data, tmp_path).sha256
+    assert _divided(data, tmp_path).sha256 == before
+    path = data / "labels" / "1.png"
+    with PIL.Image.open(path) as mask:
+        mask.rotate(180).save(path)
+    assert _divided(data, tmp_path).sha256 != before
+
+
+def test_a_file_that_is_gone_is_a_mistake_in_a_line(tmp_path):
+    data = tiny_finetunes.bright_and_dark(tmp_path / "data", 8)
+    found = _divided(data, tmp_path)
+    (data / "bright" / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"bright: #0001.*which was read before"):
+        examples.picture(found, 0)
+
+
+def test_the_papers_masks_are_of_the_networks_size_and_one_foreground(tmp_path):
+    data = tiny_finetunes.squares(tmp_path / "data", 6)
+    found = _divided(data, tmp_path)
+
+    def apply(model, squares):
+        """Two classes, side by side, wherever it is bright."""
+        bright = squares[..., 0] > 110
+        left = np.arange(squares.shape[2]) < squares.shape[2] // 2
+        classes = np.where(bright, np.where(left, 1, 2), 0)
+        return np.eye(3, dtype=np.float32)[classes]
+
+    predictor = predictions.Predictor(apply, batches.Form(32, 3, False), 2, True)
+    rows = np.arange(6)
+    for truth, mask in predictions.each_mask(predictor, {}, found, rows, resized=True):
+        assert truth.shape == mask.shape == (32, 32)
+        assert set(np.unique(mask)) <= {0, 1} and set(np.unique(truth)) <= {0, 1}
+    official = predictions.masks_of(predictor, {}, found, rows, resized=True)
+    assert official.class_names == ("background", "foreground")
+    held = official.in_truth[:, 0]
+    assert official.values["dice"][held].mean() > 0.8
+
+
+@pytest.mark.parametrize("segments", [True, False])
+def test_flips_are_turned_back_and_averaged(segments):
+    """A network that sees the upper left alone."""
+    settings = tiny_finetunes.settings(
+        data={"size": 8, "global_batch": 8},
+        model={"task": "segmentation", "head": "linear"} if segments else {},
+    )
+
+    def predict(params, model_state, images):
+        seen = images[..., 0].astype(jnp.float32) / 255
+        seen = seen.at[:, 4:].set(0).at[:, :, 3:].set(0)
+        return seen[..., None] if segments else seen.mean(axis=(1, 2))[:, None]
+
+    task = stem.Task(None, None, predict)
+    mesh = sharding.make_mesh(1)
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    model = {"params": {}, "model_state": {}}
+    alone, mean = (
+        predictions.make(settings, task, mesh, flips=flips).apply(model, images)
+        for flips in (False, True)
+    )
+    values = images[..., 0] / 255
+    if not segments:
+        # the middle two columns are seen by no view
+        corners = np.delete(values, (3, 4), axis=2).sum(axis=(1, 2)) / 64
+        np.testing.assert_allclose(mean[:, 0], corners / 4, rtol=1e-5)
+        return
+    expected = values * np.isin(np.arange(8), (3, 4), invert=True) / 4
+    np.testing.assert_allclose(mean[..., 0], expected, rtol=1e-5)
+    assert not np.allclose(alone, mean)

@@ -56,7 +56,7 @@ def test_tables_of_positions_keep_their_size(folder):
     assert origin.tables == {"positions": [1, 1 + 9, 6]}
 
 
-def test_a_random_encoder_that_stays_frozen_is_calibrated(file, folder):
+def test_a_random_encoder_that_stays_frozen_is_calibrated(file, folder, monkeypatch):
     data = tiny_finetunes.bright_and_dark(folder / "data", 12)
     settings = tiny_finetunes.CONFIG.data
     found = examples.divide(
@@ -67,7 +67,15 @@ def test_a_random_encoder_that_stays_frozen_is_calibrated(file, folder):
         salt_file=None,
     )
     start, origin = origins.read(f"random:{file}", seed=0)
+    shown = []
+    monkeypatch.setattr(origins, "_NUM_CALIBRATED", 6)
+    picture = examples.picture
+    monkeypatch.setattr(
+        examples, "picture", lambda data, row: shown.append(row) or picture(data, row)
+    )
     changed = origins.calibrated(start, origin, found, settings)
+    told = [int(examples.truth(found, row)) for row in shown]
+    assert sorted(told) == [0, 0, 0, 1, 1, 1]  # and not the first class alone
     before, after = (
         jax.tree.leaves(each.variables["batch_stats"]) for each in (start, changed)
     )

@@ -94,5 +94,17 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         predicting.find([str(tmp_path / "nothing")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no picture to predict on"):
-        predicting.find([str(tmp_path / "empty")])
+    whole = _pictures(tmp_path / "whole", b=10)
+    with pytest.raises(ValueError, match="empty holds no picture to predict on"):
+        predicting.find([str(whole), str(tmp_path / "empty")])
+    (tmp_path / "notes.txt").write_text("words")
+    with pytest.raises(ValueError, match=r"notes\.txt is no picture"):
+        predicting.find([str(whole), str(tmp_path / "notes.txt")])
+
+
+@pytest.mark.parametrize("out", ["in", "in/masks", ""])
+def test_results_do_not_lie_among_the_pictures(tmp_path, out):
+    folder = _pictures(tmp_path / "in", a=10)
+    with pytest.raises(ValueError, match="give --out a folder apart"):
+        predicting.check_apart([str(folder)], tmp_path / out)
+    predicting.check_apart([str(folder), str(folder / "a.png")], tmp_path / "out")

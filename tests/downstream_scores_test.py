@@ -170,3 +170,29 @@ def test_undefined_draws_are_left_out_and_undefined_values_stay_so():
     assert intervals.bootstrap([first_only], groups, seed=0) == (1.0, 1.0, 1.0)
     never = intervals.bootstrap([lambda rows: np.nan], groups, seed=0)
     assert np.isnan(never).all()
+
+
+def test_a_label_that_all_images_have_is_unmeasured_and_told():
+    truth = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], np.float32)
+    found = _classes(truth, CHANCES)
+    score, value = _named(found, "auc")
+    assert (score.absent, score.unmeasured) == (("c",), ("a",))
+    assert value == _named(found, "auc", "b")[1]
+    assert _named(found, "f1")[0].unmeasured == ()
+
+
+def test_distances_are_compared_where_both_have_a_border():
+    """Who finds nothing in the hard image has no smaller distance."""
+    names, empty = ("background", "foreground"), _squares(None)
+    truth = [_squares((0, 0)), _squares((2, 2))]
+    ours = _masks(truth, [_squares((1, 0)), _squares((6, 6))], names)
+    theirs = _masks(truth, [_squares((2, 0)), empty], names)
+    pair = [_named(each, "hd95")[0] for each in (ours, theirs)]
+    every = np.arange(2)
+    assert pair[0].of(every) > pair[1].of(every)
+    common = scores.on_common_images(pair)
+    assert [each.of(every) for each in common] == [1, 2]
+    assert [each.undefined for each in common] == [1, 1]
+    areas = [_named(each, "dice")[0] for each in (ours, theirs)]
+    for one, same in zip(areas, scores.on_common_images(areas), strict=True):
+        assert one.of(every) == same.of(every)

@@ -42,6 +42,12 @@ def test_class_folders_in_natural_order(tmp_path):
     assert found.examples[10].image.path.name == "10.png"
 
 
+def test_folders_of_whole_numbers_are_grades(tmp_path):
+    found = find(class_folders(tmp_path, **{"0": 1, "4": 1, "1": 1}))
+    assert found.class_names == ("0", "1", "2", "3", "4")
+    assert [each.label for each in found.examples] == ["0", "1", "4"]
+
+
 def test_an_empty_class_folder_is_refused(tmp_path):
     class_folders(tmp_path, a=1)
     (tmp_path / "b").mkdir()

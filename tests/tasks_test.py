@@ -139,9 +139,55 @@ def test_shapes_of_every_family(encoder):
     assert found.shape == (2, 64, 64, 3) and found.dtype == jnp.float32
 
 
-def test_grades_take_one_label_an_image():
+def test_labels_have_sigmoids_and_their_weights_reach_the_loss():
+    fields = {"focal": 0.0}
+    config = dataclasses.replace(
+        tiny_finetunes.settings(loss=fields, model={"tuning": "linear_probe"}),
+        augmentation=finetune_config.NO_AUGMENTATION,
+    )
+    weights, labels = (0.5, 3.0, 1.0), np.array([[1, 0, 1], [0, 1, 1]], np.float32)
+    target = CLASSES._replace(multi_label=True, weights=weights)
+    task = table.make(config, _origin("resnet8"), target)
+    params, model_state = task.init(jax.random.key(0))
+    batch = {**_batch(False), "label": labels}
+    loss, (_, found) = jax.jit(task.loss_fn)(
+        params, model_state, batch, jax.random.key(0)
+    )
+    chances = np.asarray(task.predict(params, model_state, batch["image"]))
+    assert not np.allclose(chances.sum(axis=1), 1)
+    terms = labels * np.array(weights) * np.log(chances)
+    terms += (1 - labels) * np.log(1 - chances)
+    assert float(loss) == pytest.approx(-terms.mean(), rel=1e-4)
+    right = (chances > 0.5) == (labels > 0.5)
+    assert float(found["accuracy"]) == pytest.approx(right.mean())
+
+
+def test_class_weights_reach_the_loss():
+    config = dataclasses.replace(
+        tiny_finetunes.settings(model={"tuning": "linear_probe"}),
+        augmentation=finetune_config.NO_AUGMENTATION,
+    )
+    weights, labels = np.array([0.5, 3.0, 1.0]), np.array([0, 1], np.int32)
+    target = CLASSES._replace(weights=tuple(weights.tolist()))
+    task = table.make(config, _origin("resnet8"), target)
+    params, model_state = task.init(jax.random.key(0))
+    batch = {**_batch(False), "label": labels}
+    loss, _ = jax.jit(task.loss_fn)(params, model_state, batch, jax.random.key(0))
+    chances = np.asarray(task.predict(params, model_state, batch["image"]))
+    own = -np.log(chances[[0, 1], labels])
+    assert float(loss) == pytest.approx(np.average(own, weights=weights[labels]), 1e-4)
+
+
+def test_grades_take_one_label_an_image_and_have_an_order():
     config = tiny_finetunes.settings(model={"head": "ordinal"})
     several = CLASSES._replace(multi_label=True)
+    with pytest.raises(ValueError, match="whole numbers; the data has a, b, c"):
+        table.make(config, _origin("resnet8"), CLASSES)
+    grades = CLASSES._replace(class_names=("0", "1", "2"))
+    task = table.make(config, _origin("resnet8"), grades)
+    params, model_state = task.init(jax.random.key(0))
+    chances = task.predict(params, model_state, _batch(False)["image"])
+    np.testing.assert_allclose(np.sum(chances, axis=1), 1, rtol=1e-5)
     with pytest.raises(ValueError, match=r"model\.head=ordinal is for grades"):
         table.make(config, _origin("resnet8"), several)
     with pytest.raises(ValueError, match="1 class: two at least"):

@@ -24,10 +24,11 @@ def find(data: str, context: slices.Context) -> examples.Listing:
     """Lists the examples of a data set.
 
     Known are: a CSV (see `tables`); an .npz (see `medmnist`); a folder with one folder
-    a class; with `images/` and `labels/` (masks of equal names, which may end in _mask,
-    _label, _seg or _segmentation; NIfTI volumes count slice by slice); with `images/`
-    and `annotations/` (see `annotations`); or with such a layout in each of `train/`,
-    `test/` and, where wanted, `val/`, which is the split then.
+    a class (whole numbers are grades, as in a CSV); with `images/` and `labels/` (masks
+    of equal names, which may end in _mask, _label, _seg or _segmentation; NIfTI volumes
+    count slice by slice); with `images/` and `annotations/` (see `annotations`); or
+    with such a layout in each of `train/`, `test/` and, where wanted, `val/`, which is
+    the split then.
 
     Args:
       data: a folder or a file.
@@ -108,6 +109,8 @@ def _classes(root) -> examples.Listing:
         for number, path in enumerate(pairing.paths(folder), start=1)
     ]
     class_names = tuple(folder.name for folder in folders)
+    if all(name.isdecimal() for name in class_names):
+        class_names = tables.grades(sorted(class_names, key=int))
     return examples.Listing(root, examples.CLASSES, class_names, found, [])
 
 

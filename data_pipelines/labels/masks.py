@@ -1,6 +1,7 @@
 """What the stored numbers of masks mean: classes, instances, or black and white."""
 
 import collections
+import hashlib
 import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,6 +18,7 @@ _BETWEEN = range(50, 206)
 _MOST_BETWEEN = 0.1  # share of the pixels
 _MOST_CHROMA = 32  # between the channels of a lossy grey picture
 _MOST_VALUES = 4096  # of one mask that are told apart
+FOREGROUND = ("background", "foreground")  # the names where one class is told
 COLOUR = "is a colour picture, not a mask"
 GREY = "is a JPEG of many greys, not a mask of black and white"
 HALOS = "mask with halos, cut at 127"
@@ -35,10 +37,17 @@ class Stored(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is kept of a mask while the others are read: how often each value is."""
+    """What is kept of a mask while the others are read.
+
+    Attributes:
+      two_sided: see `Stored`.
+      counts: how often each value is.
+      content: SHA-256 of shape and values.
+    """
 
     two_sided: bool
     counts: dict[int, int]
+    content: bytes
 
 
 class Meaning(NamedTuple):
@@ -105,9 +114,10 @@ def facts(stored: Stored) -> Facts:
     values, times = np.unique(stored.values, return_counts=True)
     if len(values) > _MOST_VALUES:
         raise slices.SkippedError(f"has over {_MOST_VALUES} values: no mask")
-    return Facts(
-        stored.two_sided, dict(zip(values.tolist(), times.tolist(), strict=True))
-    )
+    counts = dict(zip(values.tolist(), times.tolist(), strict=True))
+    digest = hashlib.sha256(repr(stored.values.shape).encode())
+    digest.update(np.ascontiguousarray(stored.values))
+    return Facts(stored.two_sided, counts, digest.digest())
 
 
 def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
@@ -134,7 +144,7 @@ def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
             halos = halos and _may_have_halos(each.counts)
     values = tuple(sorted(total.keys() - {0}))
     if len(values) > MAX_CLASSES and halos:
-        return Meaning((1,), ("background", "foreground"), _THRESHOLD)
+        return Meaning((1,), FOREGROUND, _THRESHOLD)
     if len(values) > MAX_CLASSES:
         raise ValueError(
             f"{where}: {len(values)} values in 8-bit masks; at most {MAX_CLASSES} "
@@ -142,7 +152,7 @@ def meaning(all_facts: Iterable[Facts], where: str) -> Meaning:
         )
     apart = values == (1, 255) and all(len(each) < 2 for each in sets)
     if len(values) < 2 or apart:
-        return Meaning((1,), ("background", "foreground"), 0)
+        return Meaning((1,), FOREGROUND, 0)
     if two_sided:
         raise ValueError(
             f"{where}: some masks have {len(values)} classes, others are black and "

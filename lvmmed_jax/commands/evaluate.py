@@ -21,6 +21,7 @@ quarter is tested on: patients, volumes and near copies stand on one side, and p
 under two labels are left out.
 """
 _FINE_TUNED = ("classification", "segmentation")  # tasks of `finetune`
+_NUM_SEEDS = 5
 _FEW = "1%,5%,10%,25%,1,5,10"  # shares, and images a class
 
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         seed=arguments.seed,
         part=arguments.part,
         few=arguments.few_labels,
-        num_seeds=arguments.seeds,
+        num_seeds=_NUM_SEEDS if arguments.seeds is None else arguments.seeds,
         against=arguments.against,
         salt_file=arguments.salt_file,
     )
@@ -100,6 +101,8 @@ def run(
     from lvmmed_jax import encoders, evaluation, few_labels, measuring
 
     unknown = [task for task in tasks if task not in measuring.TASKS]
+    if set(unknown) & set(_FINE_TUNED):
+        raise ValueError(f"--task {','.join(tasks)}: {unknown[0]} is asked for alone")
     if unknown:
         known = ", ".join((*measuring.TASKS, *_FINE_TUNED))
         raise ValueError(f"unknown --task {unknown[0]!r}; known: {known}")
@@ -264,7 +267,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="knn, linear_probe (classes, labels, and masks where the data has them); "
         "of what `finetune` made: classification or segmentation",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the bootstrap, and of a split for probes",
+    )
     parser.add_argument(
         "--few-labels",
         nargs="?",
@@ -277,7 +285,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seeds",
         type=int,
-        default=5,
         help="with which few labels are drawn, from --seed on (default: 5)",
     )
     parser.add_argument(
@@ -304,7 +311,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--protocol",
         choices=("own", "official"),
         default="own",
-        help="official: what the paper's code measures (masks at the network's size)",
+        help="official: what the paper's code measures (masks at the network's size, "
+        "all classes as one); printed, not kept",
     )
     tuned.add_argument(
         "--flips", action="store_true", help="predict the mean over mirror images"
@@ -323,7 +331,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    if arguments.seeds < 1:
+    if arguments.seeds is not None and arguments.seeds < 1:
         parser.error(f"--seeds {arguments.seeds}: at least 1")
     _check(arguments, parser)
     return arguments
@@ -332,7 +340,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Refuses options that the task would not hear."""
     if arguments.task in _FINE_TUNED:
-        if len(arguments.data) > 1 or arguments.few_labels:
+        if len(arguments.data) > 1 or arguments.few_labels or arguments.seeds:
             parser.error(
                 f"--task {arguments.task} takes one data set, and few labels while it "
                 "is trained (finetune --data.labels)"

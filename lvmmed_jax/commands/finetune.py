@@ -10,8 +10,8 @@ from lvmmed_jax import run_options
 
 _EXAMPLE = """examples:
   python run.py finetune buid --init lvmmed.safetensors --data buid --workdir runs/b
-  python run.py finetune brain --init random:resnet50 --data brain --workdir runs/r \\
-      --data.labels=10% --train.seed=1 --model.tuning=linear_probe
+  python run.py finetune brain_tumor --init random:resnet50 --data brain \\
+      --workdir runs/r --data.labels=10% --train.seed=1 --model.tuning=linear_probe
 
 DATA: as `evaluate` takes it. Where it has no train/ and test/ (val/) of its own, groups
 (patients, volumes, near copies) are dealt once and kept in splits.json. Afterwards:
@@ -72,10 +72,11 @@ def run(
     config = config_files.load(config_name, overrides, finetune_config.Finetune)
     finetune_config.validate(config)
     from lvmmed_jax import report_inputs, running
-    from lvmmed_jax.downstream import examples, training
+    from lvmmed_jax.downstream import examples, origins, training
     from lvmmed_jax.train import interruption, processes
 
     with interruption.watch() as stop, running.claimed(workdir):
+        begin = origins.read(init, config.train.seed)  # before anything takes long
         read = examples.read(data)
         examples.check_task(read, config.model.task)
         found = examples.divide(
@@ -88,7 +89,7 @@ def run(
         run_ = training.prepare(
             config,
             data=found,
-            init=init,
+            begin=begin,
             workdir=workdir,
             logs=logs,
             profile=profile,

@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
     from lvmmed_jax.downstream import predicting, trained
     from lvmmed_jax.train import interruption
 
+    predicting.check_apart(arguments.images, arguments.out)
     pictures = predicting.find(arguments.images)
     network = trained.load(arguments.model, flips=arguments.flips)
     with interruption.goes_on("what is predicted stays"):

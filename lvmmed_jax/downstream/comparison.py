@@ -171,7 +171,8 @@ def rows(
     every = np.arange(len(groups))
     result = []
     for place, first in enumerate(per_run[0]):
-        ours = [run[place].of for run in per_run]
+        own, others = ([run[place] for run in all_] for all_ in (per_run, per_baseline))
+        ours = [each.of for each in own]
         by_seed = [float(each(every)) for each in ours]
         row = {
             "task": options.task,
@@ -181,25 +182,54 @@ def rows(
             "unit": scores.UNITS.get(first.metric),
             **_told(intervals.bootstrap(ours, groups, seed=options.seed)),
             "by_seed": [_number(each) for each in by_seed],
-            "std": _number(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
-            "undefined": max(run[place].undefined for run in per_run),
+            "std": _spread(by_seed),
+            "undefined": max(each.undefined for each in own),
             "absent": list(first.absent),
+            "unmeasured": list(first.unmeasured),
             "num_train": counts,
             "num_test": len(groups),
             "num_groups": len(np.unique(groups)),
-            "in_training": max(_in_training(each, options.part) for each in tested),
+            "in_training": None
+            if options.external
+            else max(_in_training(each, options.part) for each in tested),
             "leakage": leaked,
         }
         if baseline:
-            theirs = [run[place].of for run in per_baseline]
-            row["baseline"] = _told(
-                intervals.bootstrap(theirs, groups, seed=options.seed)
-            )
-            row["difference"] = _told(
-                intervals.bootstrap(ours, groups, seed=options.seed, baseline=theirs)
-            )
+            row |= _beside(own, others, groups, options.seed)
         result.append(row)
     return result
+
+
+def _beside(
+    ours: Sequence[scores.Score],
+    theirs: Sequence[scores.Score],
+    groups: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
+    """The baseline's values, and the difference over images defined on both sides."""
+    every = np.arange(len(groups))
+    by_seed = [float(each.of(every)) for each in theirs]
+    common = scores.on_common_images([*ours, *theirs])
+    functions = [each.of for each in common]
+    count = len(ours)
+    difference = intervals.bootstrap(
+        functions[:count], groups, seed=seed, baseline=functions[count:]
+    )
+    own = intervals.bootstrap([each.of for each in theirs], groups, seed=seed)
+    return {
+        "baseline": {
+            **_told(own),
+            "by_seed": [_number(each) for each in by_seed],
+            "std": _spread(by_seed),
+            "undefined": max(each.undefined for each in theirs),
+        },
+        "difference": {**_told(difference), "undefined": common[0].undefined},
+    }
+
+
+def _spread(by_seed: Sequence[float]) -> float | None:
+    """Their standard deviation; None of one."""
+    return _number(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
 
 
 def leaks(
@@ -227,15 +257,13 @@ def _num_train(tested: Tested) -> int:
 
 
 def _in_training(tested: Tested, part: str) -> int:
-    """How many images have one of their group among those that were trained on.
+    """How many images have one of their group in another part.
 
-    None where the split is ours or the data is of elsewhere; a split that the data
-    brings may cut groups.
+    0 where the split is ours; one that the data brings may cut groups.
     """
     data = tested.data
-    known = np.concatenate(
-        [data.of[data.rows[each]] for each in ("train", "val") if each != part]
-    )
+    others = [rows for name, rows in data.rows.items() if name != part]
+    known = data.of[np.concatenate(others)]
     return int(np.isin(data.of[data.rows[part]], known).sum())
 
 

@@ -1,6 +1,7 @@
 """The labelled images of a run: read, grouped, split, and few of them chosen."""
 
 import collections
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -163,7 +164,7 @@ def _digest(found: survey.Survey) -> str:
     """Of contents and truth, whatever the files are called."""
     digest = hashlib.sha256(repr(found.class_names).encode())
     for example, look in zip(found.listing.examples, found.looks, strict=True):
-        truth = example.label if look.mask is None else sorted(look.mask.counts.items())
+        truth = example.label if look.mask is None else look.mask.content
         digest.update(look.content + repr(truth).encode())
     return digest.hexdigest()
 
@@ -188,7 +189,7 @@ def target(data: Examples, class_weights: bool) -> stem.Target:
 
     Class k of n images in K classes has n / (K n_k), as scikit-learn's "balanced"; a
     label of several an image n / n_k - 1, as torch's pos_weight. One without an image
-    to train on weighs nothing: no image would show it.
+    to train on weighs nothing: no image would show it; a label of all images weighs 1.
 
     Args:
       data: the examples.
@@ -205,7 +206,10 @@ def target(data: Examples, class_weights: bool) -> stem.Target:
         total = len(train)
         counts = [times[name] for name in names]
         if multi:
-            weights = tuple(total / each - 1 if each else 0.0 for each in counts)
+            weights = tuple(
+                total / each - 1 if 0 < each < total else float(each > 0)
+                for each in counts
+            )
         else:
             weights = tuple(
                 total / (len(names) * each) if each else 0.0 for each in counts
@@ -241,14 +245,25 @@ def truth(data: Examples, row: int) -> Any:
     """A class's number, or float32 [K] of labels, or int32 [H, W] of a mask."""
     example = data.found.listing.examples[row]
     if example.mask is not None:
-        return batches.stored_mask(data.found, example)
+        with _as_error(example.mask):
+            return batches.stored_mask(data.found, example)
     return batches.label_of(example.label, data.found.class_names)
 
 
 def picture(data: Examples, row: int) -> np.ndarray:
     """The image of a row, uint8 [H, W] or [H, W, 3]."""
     place = data.found.listing.examples[row].image
-    return data.found.decoder.picture(place).pixels
+    with _as_error(place):
+        return data.found.decoder.picture(place).pixels
+
+
+@contextlib.contextmanager
+def _as_error(place: Any) -> Iterator[None]:
+    """A file that could be read when the run began is a mistake when it cannot."""
+    try:
+        yield
+    except slices.SkippedError as error:
+        raise ValueError(f"{place.public()} {error}, which was read before") from error
 
 
 def mask_values(meaning: masks.Meaning) -> list[int]:

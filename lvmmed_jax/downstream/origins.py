@@ -83,8 +83,13 @@ def calibrated(
         data=configs.Data(mean=origin.mean, std=origin.std),
     )
     encoder = encoders.of_variables(config, start.variables)
-    rows, form = data.rows["train"][:_NUM_CALIBRATED].tolist(), examples.form(settings)
-    squares = [windows.cut(examples.picture(data, row), form).squares for row in rows]
+    every, form = data.rows["train"], examples.form(settings)
+    count = min(len(every), _NUM_CALIBRATED)
+    # evenly: class folders are listed one after the other
+    rows = every[np.linspace(0, len(every) - 1, count).round().astype(int)]
+    squares = [
+        windows.cut(examples.picture(data, row), form).squares for row in rows.tolist()
+    ]
     images = np.concatenate(squares)
     found = encoders.calibrate(
         encoder, np.broadcast_to(images, (*images.shape[:3], _NUM_CHANNELS))

@@ -33,12 +33,29 @@ class Picture(NamedTuple):
     place: examples.Place
 
 
+def check_apart(images: Sequence[str], out: pathlib.Path) -> None:
+    """Refuses results among the pictures: each would be taken for the other.
+
+    Raises:
+      ValueError: so.
+    """
+    out = out.resolve()
+    for typed in images:
+        root = pathlib.Path(typed).resolve()
+        if root.is_dir() and (out.is_relative_to(root) or root.is_relative_to(out)):
+            raise ValueError(
+                f"--out {out} and the pictures' folder {typed} lie within each other: "
+                "give --out a folder apart"
+            )
+
+
 def find(images: Sequence[str]) -> list[Picture]:
     """The pictures among files, and in folders at any depth.
 
     Raises:
       FileNotFoundError: nothing is there.
-      ValueError: no picture, or two whose results would have one name.
+      ValueError: a file that is no picture was named, a folder holds none, or two would
+        have results of one name.
     """
     found: dict[str, Picture] = {}
     for typed in images:
@@ -47,6 +64,9 @@ def find(images: Sequence[str]) -> list[Picture]:
             raise FileNotFoundError(f"{root}: no such file or folder")
         within = [root] if root.is_file() else sorted(root.rglob("*"), key=_natural)
         paths = [path for path in within if path.is_file() and _is_picture(path)]
+        if not paths:
+            what = "is no picture" if root.is_file() else "holds no picture"
+            raise ValueError(f"{typed} {what} to predict on")
         for number, path in enumerate(paths, start=1):
             below = path.relative_to(root.parent if root.is_file() else root)
             name = below.with_name(pairing.stem(path)).as_posix()
@@ -57,8 +77,6 @@ def find(images: Sequence[str]) -> list[Picture]:
                     "ending or folder: their results would too; predict them apart"
                 )
             found[name] = Picture(path, name, place)
-    if not found:
-        raise ValueError(f"{images[0]}: no picture to predict on")
     return list(found.values())
 
 

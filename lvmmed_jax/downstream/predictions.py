@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines.labels import batches, fitting
+from data_pipelines.labels import batches, fitting, masks
 from lvmmed_jax import finetune_config, mask_metrics
 from lvmmed_jax.downstream import examples, windows
 from lvmmed_jax.tasks import stem
@@ -175,10 +175,12 @@ def masks_of(
       data: see there.
       rows: see there.
       metrics: of `mask_metrics.METRICS`.
-      resized: masks at the network's size, as the paper's code measures them.
+      resized: as the paper's code measures masks: at the network's size, all classes as
+        one foreground.
       progress: see there.
     """
-    labels = range(1, len(data.found.class_names))
+    names = masks.FOREGROUND if resized else data.found.class_names
+    labels = range(1, len(names))
     presence, values = [], []
     each = each_mask(predictor, model, data, rows, resized=resized)
     for number, (truth, mask) in enumerate(each, start=1):
@@ -189,7 +191,7 @@ def masks_of(
         progress(number)
     in_truth, in_found = np.array(presence).swapaxes(0, 1)
     measured = dict(zip(metrics, np.moveaxis(np.array(values), -1, 0), strict=True))
-    return Masks(data.found.class_names, data.of[rows], in_truth, in_found, measured)
+    return Masks(names, data.of[rows], in_truth, in_found, measured)
 
 
 def each_mask(
@@ -205,12 +207,13 @@ def each_mask(
     images = ahead(data, rows)
     found = probabilities(predictor, model, images, resized=resized)
     for row, one in zip(rows, found, strict=True):
-        truth = examples.truth(data, row)
+        truth, mask = examples.truth(data, row), one.argmax(axis=-1).astype(np.int32)
         if resized:
             side, keep = form.side, form.keep_aspect
             height, width = fitting.inner(truth.shape, side, keep_aspect=keep)
             truth = fitting.mask(truth, side, keep_aspect=keep)[:height, :width]
-        yield truth, one.argmax(axis=-1).astype(np.int32)
+            truth, mask = ((each > 0).astype(np.int32) for each in (truth, mask))
+        yield truth, mask
 
 
 def ahead(data: examples.Examples, rows: Sequence[int]) -> Iterator[np.ndarray]:

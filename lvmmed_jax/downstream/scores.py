@@ -1,7 +1,7 @@
 """Predictions to scores: what is measured, of which classes, and what is undefined."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,9 @@ class Score(NamedTuple):
         undefined for them.
       undefined: how many test images it is undefined for, which count in no mean.
       absent: the classes that no test image has, which count in no mean.
+      unmeasured: other classes that the mean leaves out, as all images have them.
+      by_image: [n, K] what it is a mean of, first over images, nan where undefined;
+        None: it is of all images together.
     """
 
     metric: str
@@ -34,6 +37,37 @@ class Score(NamedTuple):
     of: Callable[[np.ndarray], float]
     undefined: int = 0
     absent: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    by_image: np.ndarray | None = None
+
+
+def on_common_images(found: Sequence[Score]) -> list[Score]:
+    """The same metric of several runs, of what is defined in all of them.
+
+    Means over other images are no paired difference: a network that finds nothing where
+    it is hard would have the smaller distances.
+    """
+    if any(each.by_image is None for each in found):
+        return list(found)
+    known = ~np.any([np.isnan(each.by_image) for each in found], axis=0)
+    return [
+        _of_images(
+            each.metric,
+            each.class_name,
+            np.where(known, each.by_image, np.nan),
+            each.absent,
+        )
+        for each in found
+    ]
+
+
+def _of_images(
+    metric: str, class_name: str | None, values: np.ndarray, absent: tuple[str, ...]
+) -> Score:
+    """The score that is the mean of [n, K] values."""
+    of = functools.partial(_mean_over_images, values)
+    undefined = int(np.isnan(values).any(axis=1).sum())
+    return Score(metric, class_name, of, undefined, absent, by_image=values)
 
 
 def followed(target: stem.Target, segments: bool) -> tuple[str, ...]:
@@ -43,7 +77,7 @@ def followed(target: stem.Target, segments: bool) -> tuple[str, ...]:
     if target.multi_label:
         return ("accuracy", "auc")
     own = ("accuracy", "balanced_accuracy", "auc")
-    return (*own, "kappa") if _are_grades(target.class_names) else own
+    return (*own, "kappa") if stem.are_grades(target.class_names) else own
 
 
 def short(found: Found) -> dict[str, float]:
@@ -55,11 +89,6 @@ def short(found: Found) -> dict[str, float]:
         if each.class_name is None and each.metric in _FOLLOWED
     }
     return {name: value for name, value in values.items() if not np.isnan(value)}
-
-
-def _are_grades(names: tuple[str, ...]) -> bool:
-    """Whether classes have an order, as whole numbers do; kappa's weights need one."""
-    return all(name.isdecimal() for name in names)
 
 
 def scores(found: Found) -> list[Score]:
@@ -91,16 +120,11 @@ def _of_masks(found: predictions.Masks) -> list[Score]:
     is_there = found.in_truth.any(axis=0)
     absent, measured = _absent(names, is_there), []
     for metric, all_values in found.values.items():
-        values = all_values[:, is_there]
-        undefined = int(np.isnan(values).any(axis=1).sum())
-        of = functools.partial(_mean_over_images, values)
-        measured.append(Score(metric, None, of, undefined, absent))
+        measured.append(_of_images(metric, None, all_values[:, is_there], absent))
         if len(names) > 1:
             for column in np.flatnonzero(is_there):
                 own = all_values[:, [column]]
-                of = functools.partial(_mean_over_images, own)
-                undefined = int(np.isnan(own).sum())
-                measured.append(Score(metric, names[column], of, undefined))
+                measured.append(_of_images(metric, names[column], own, ()))
     return measured
 
 
@@ -139,8 +163,8 @@ def _of_classes(found: predictions.Classes) -> list[Score]:
             lambda t, p: class_metrics.balanced_accuracy(t, p, count),
             *pair,
         ),
-        *_means(per_class[1:], absent),
-        *(graded if _are_grades(found.class_names) else ()),
+        *_means(per_class[1:], found.class_names, absent),
+        *(graded if stem.are_grades(found.class_names) else ()),
         named("calibration_error", class_metrics.calibration_error, truth, chances),
         *_each_class(per_class, found, absent),
     ]
@@ -168,7 +192,7 @@ def _of_labels(found: predictions.Classes) -> list[Score]:
     )
     return [
         Score("accuracy", None, accuracy, 0, absent),
-        *_means(per_class, absent),
+        *_means(per_class, found.class_names, absent),
         Score("calibration_error", None, calibration, 0, absent),
         *_each_class(per_class, found, absent),
     ]
@@ -179,18 +203,15 @@ def _absent(names, is_there) -> tuple[str, ...]:
     return tuple(name for name, there in pairs if not there)
 
 
-def _means(per_class, absent) -> list[Score]:
-    """Macro means over the classes that are there."""
-    return [
-        Score(
-            metric,
-            None,
-            functools.partial(_on_rows, _mean_of(function), arrays),
-            0,
-            absent,
-        )
-        for metric, function, arrays in per_class
-    ]
+def _means(per_class, names, absent) -> list[Score]:
+    """Macro means over the classes that are there, and can be measured."""
+    found = []
+    for metric, function, arrays in per_class:
+        of = functools.partial(_on_rows, _mean_of(function), arrays)
+        undefined = _absent(names, ~np.isnan(function(*arrays)))
+        unmeasured = tuple(name for name in undefined if name not in absent)
+        found.append(Score(metric, None, of, 0, absent, unmeasured))
+    return found
 
 
 def _mean_of(function):

@@ -21,9 +21,10 @@ def run(
     baseline: Sequence[str] = (),
     against: pathlib.Path | None = None,
 ) -> dict[str, Any]:
-    """Tests networks and writes scores.json and pictures into their work folders.
+    """Tests networks; writes scores.json and pictures into their work folders.
 
-    Those are of a network's own test part: on external data nothing is written.
+    Those are of the test part and by the project's own definitions; what is measured
+    otherwise (another part, the paper's protocol, external data) is returned alone.
 
     Args:
       models: runs of one setting, of several seeds.
@@ -41,6 +42,8 @@ def run(
     tested = comparison.test([*models, *baseline], found, options)
     ours, theirs = tested[: len(models)], tested[len(models) :]
     leaked = comparison.leaks(ours[0], options.part, known)
+    measured = options.part, options.protocol, options.external
+    is_kept = measured == ("test", "own", False)
     about = {
         "data": data,
         "part": options.part,
@@ -57,15 +60,13 @@ def run(
             **about,
             "results": comparison.rows([each], (), options, leaked),
         }
-        if options.external:
+        if not is_kept:
             continue
         workdir = trained.work_folder(model)
         overlays = workdir / "pictures" / PICTURES
         overlays.unlink(missing_ok=True)
         files.write_json(workdir / FILE, own)
-        if options.protocol == "own":
-            arrays = comparison.pictures(each, options.part)
-            files.write_arrays(overlays, arrays)
+        files.write_arrays(overlays, comparison.pictures(each, options.part))
     if len(models) > 1 or baseline:
         own = {
             "models": list(models),
@@ -89,21 +90,36 @@ def table(result: dict[str, Any]) -> str:
         if row["std"] is not None:
             words.append(f"± {row['std']:.3f} over {count} seeds")
         if "difference" in row:
-            words.append(f"baseline {_interval(row['baseline'])}")
-            words.append(f"difference {_interval(row['difference'], '+')}")
+            words += _beside(row)
         if row["undefined"]:
             words.append(f"undefined for {row['undefined']} images, left out")
-        if row["absent"]:
-            words.append(f"absent: {', '.join(row['absent'])}")
+        for what in ("absent", "unmeasured"):
+            if row[what]:
+                words.append(f"{what}: {', '.join(row[what])}")
         lines.append("  ".join(words))
     lines.append(leakage_words(first["leakage"]))
-    if first["in_training"]:
+    if first["in_training"] is None:
+        lines.append("not compared with the images that were fine-tuned on")
+    elif first["in_training"]:
         lines.append(
             f"the split that the data brings cuts groups: {first['in_training']} of "
             f"{first['num_test']} images have a near copy, or one of their patient, "
-            "that was trained on"
+            "in another part"
         )
     return "\n".join(lines)
+
+
+def _beside(row: dict[str, Any]) -> list[str]:
+    """The baseline's value and the difference."""
+    other, words = row["baseline"], []
+    spread = "" if other["std"] is None else f" ± {other['std']:.3f}"
+    words.append(f"baseline {_interval(other)}{spread}")
+    if other["undefined"]:
+        words.append(f"(undefined for {other['undefined']} images)")
+    words.append(f"difference {_interval(row['difference'], '+')}")
+    if row["difference"]["undefined"]:
+        words.append(f"(without {row['difference']['undefined']} images)")
+    return words
 
 
 def leakage_words(found: dict[str, Any] | None) -> str:
@@ -121,7 +137,7 @@ def _head(result: dict[str, Any], row: dict[str, Any], count: int) -> str:
     trained_on = f"{train[0]}" if len(train) == 1 else f"{train[0]} to {train[-1]}"
     size = "images at their own size"
     if result["protocol"] == "official":
-        size = "the paper's protocol: images at the network's size"
+        size = "the paper's protocol: masks at the network's size, one foreground"
     part = "external data" if result["external"] else f"{result['part']} part"
     masks = f", {size}" if row["task"] == "segmentation" else ""
     flips = ", mean over flips" if result["flips"] else ""

@@ -73,21 +73,21 @@ def load(model: str, *, flips: bool = False) -> Trained:
 
 def _best(folder: pathlib.Path) -> int | None:
     """The step that was best on the validation part; None: none was measured."""
-    config = _config(_extra(folder / str(checkpoint.committed_steps(folder)[-1])))
-    found = checkpoint.best_step(folder, finetune_config.best_metric(config))
-    return found and found[0]
-
-
-def _extra(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return checkpoint.read_extra(path)
-    except checkpoint.DamagedError:
-        return {}
+    for step in reversed(checkpoint.committed_steps(folder)):
+        try:
+            extra = checkpoint.read_extra(folder / str(step))
+        except checkpoint.DamagedError:
+            continue
+        if extra.get("kind") != training.KIND:
+            return None
+        multi_label = extra["target"]["multi_label"]
+        metric = finetune_config.best_metric(_config(extra), multi_label)
+        found = checkpoint.best_step(folder, metric)
+        return found and found[0]
+    return None
 
 
 def _config(extra: dict[str, Any]) -> finetune_config.Finetune:
-    if extra.get("kind") != training.KIND:
-        return finetune_config.Finetune()
     return configs.from_json(extra["config"], finetune_config.Finetune())
 
 

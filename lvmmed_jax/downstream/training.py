@@ -44,7 +44,7 @@ def prepare(
     config: finetune_config.Finetune,
     *,
     data: examples.Examples,
-    init: str,
+    begin: tuple[initial.Start, stem.Origin],
     workdir: pathlib.Path,
     logs: tuple[str, ...] = (),
     profile: bool = False,
@@ -54,13 +54,12 @@ def prepare(
     Args:
       config: of the run, valid.
       data: its examples.
-      init: see `origins.read`.
+      begin: of `origins.read`.
       workdir: a folder, see `running.claimed`; a checkpoint in it is restored.
       logs: where metrics go besides files.
       profile: whether to trace a few steps.
 
     Raises:
-      FileNotFoundError: there is no such encoder.
       ValueError: settings, data, encoder and checkpoint do not fit together.
     """
     mesh = sharding.make_mesh(fsdp=config.train.fsdp)
@@ -68,7 +67,7 @@ def prepare(
     sharding.check_batch(
         "data.global_batch", config.data.global_batch, 1, mesh.size, parts
     )
-    start, origin = origins.read(init, config.train.seed)
+    start, origin = begin
     planning.check_frozen(config.optimizer, origin.encoder)
     target = examples.target(data, config.loss.class_weights)
     if config.model.tuning == "linear_probe":
@@ -122,10 +121,10 @@ def train(run: Run, *, should_stop: Callable[[], bool]) -> dict[str, Any]:
       OSError: the work folder cannot be written to.
     """
     config, last = run.config, run.train_state
-    metric = finetune_config.best_metric(config) if _validates(run) else None
+    metric = _best_metric(run) if _validates(run) else None
     if int(last.step) < run.num_steps:
         parts = config.optimizer.accumulate
-        every = max(run.num_steps // config.train.num_evaluations, 1)
+        every = math.ceil(run.num_steps / config.train.num_evaluations)
         job = running.Job(
             plan=run.plan,
             workdir=run.workdir,
@@ -223,9 +222,14 @@ def _abstract_batch(run: Run) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
+def _best_metric(run: Run) -> str:
+    target = run.extra["target"]
+    return finetune_config.best_metric(run.config, target["multi_label"])
+
+
 def _check_best_metric(run: Run) -> None:
     """Refuses a metric to keep the best checkpoint by that is never measured."""
-    name = finetune_config.best_metric(run.config)
+    name = _best_metric(run)
     segments = run.config.model.task == "segmentation"
     target = stem.Target(**run.extra["target"])
     measured = [f"val_{each}" for each in scores.followed(target, segments)]

@@ -12,7 +12,7 @@ _NOTE = (
     "Intervals are 95 % bootstrap over groups of test images (patients, volumes, near "
     "copies); what another seed of training would change is not in them: evaluate "
     "several runs together. Dice and IoU are means over images, then over classes "
-    "without the background, at the images' own size where the protocol is “own”."
+    "without the background, at the images' own size."
 )
 
 
@@ -69,8 +69,7 @@ def _rows(run: runs.Run) -> list[Mapping[str, Any]]:
 def _key(row: Mapping[str, Any]) -> str:
     unit = f" ({row['unit']})" if row.get("unit") else ""
     of_class = f", {row['class']}" if row.get("class") else ""
-    official = ", official protocol" if row.get("protocol") == "official" else ""
-    return f"{row['metric'].replace('_', ' ')}{unit}{of_class}{official}"
+    return f"{row['metric'].replace('_', ' ')}{unit}{of_class}"
 
 
 def _cell(row: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -86,8 +85,11 @@ def _cell(row: Mapping[str, Any] | None) -> tuple[str, ...]:
     left_out = []
     if row.get("undefined"):
         left_out.append(f"undefined for {row['undefined']} images")
-    if row.get("absent"):
-        left_out.append(f"absent: {', '.join(row['absent'])}")
+    left_out += [
+        f"{what}: {', '.join(row[what])}"
+        for what in ("absent", "unmeasured")
+        if row.get(what)
+    ]
     return (value, *left_out)
 
 
@@ -106,10 +108,9 @@ def _facts(run: runs.Run) -> str:
     row = _rows(run)[0]
     flips = ", mean over flips" if run.scores.get("flips") else ""
     return (
-        f"{run.name}: {run.scores.get('part', 'test')} part of "
-        f"{run.scores.get('data', '?')}, {row['num_test']} images in "
-        f"{row['num_groups']} groups; trained on {row['num_train'][0]}; step "
-        f"{run.scores['steps'][0]}{flips}."
+        f"{run.name}: test part of {run.scores.get('data', '?')}, "
+        f"{row['num_test']} images in {row['num_groups']} groups; trained on "
+        f"{row['num_train'][0]}; step {run.scores['steps'][0]}{flips}."
     )
 
 

@@ -30,6 +30,11 @@ def make_task(
             "model.head=ordinal is for grades, one an image; the data has images with "
             "several labels: use model.head=linear"
         )
+    if ordinal and not stem.are_grades(target.class_names):
+        raise ValueError(
+            "model.head=ordinal is for grades, whose names are whole numbers; the data "
+            f"has {', '.join(target.class_names)}: use model.head=linear"
+        )
     encoder = stem.make(config, origin)
     head = classifier.Classifier(num_classes, config.model.hidden, ordinal)
     weights, focal = target.weights, config.loss.focal

@@ -44,6 +44,11 @@ class Target(NamedTuple):
     weights: tuple[float, ...] = ()
 
 
+def are_grades(names: tuple[str, ...]) -> bool:
+    """Whether classes have an order, as whole numbers do."""
+    return all(name.isdecimal() for name in names)
+
+
 def from_json(origin: dict[str, Any], target: dict[str, Any]) -> tuple[Origin, Target]:
     """Both as a checkpoint has them: what were tuples are lists there."""
     given = {name: tuple(origin[name]) for name in ("mean", "std")}
