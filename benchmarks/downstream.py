@@ -146,16 +146,20 @@ def _table(rows: list[dict]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        spread = "" if row["std"] is None else f" ± {100 * row['std']:.1f}"
         low, high = (100 * row["difference"][key] for key in ("low", "high"))
         lines.append(
             f"| {row['data'].replace('_', ' ')} | {row['labels']} "
             f"| {row['num_train'][0]} | {row['metric']} "
-            f"| {100 * row['baseline']['value']:.1f} "
-            f"| {100 * row['value']:.1f}{spread} "
+            f"| {_spread(row['baseline'])} | {_spread(row)} "
             f"| {100 * row['difference']['value']:+.1f} [{low:+.1f}, {high:+.1f}] |"
         )
     return "\n".join(lines)
+
+
+def _spread(row: dict) -> str:
+    """In per cent."""
+    value = f"{100 * row['value']:.1f}"
+    return value if row["std"] is None else f"{value} ± {100 * row['std']:.1f}"
 
 
 def _parse(argv):

@@ -14,7 +14,7 @@ from lvmmed_jax import config, config_files
 # a row of methods/table.py -> overrides; what was tried: docs/baselines.md
 LAPTOP: dict[str, dict[str, Any]] = {
     "graph_matching": {},
-    "simclr": {},
+    "simclr": {"simclr.hidden": 256},
     "moco_v2": {
         "moco.hidden": 256,
         "moco.queue_size": 1024,
@@ -49,7 +49,7 @@ LAPTOP: dict[str, dict[str, Any]] = {
         "deepcluster.hidden": 256,
         "deepcluster.num_prototypes": 128,
         "deepcluster.bank_size": 16_384,  # the corpus has 8,559 images
-        "deepcluster.cluster_every_steps": 67,  # half an epoch
+        "deepcluster.cluster_every": 1 / 16,
     },
     "dino": {
         "dino.hidden": 256,

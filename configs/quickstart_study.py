@@ -15,7 +15,7 @@ STUDY = grid.Study(
     config="quickstart",
     variants={
         "graph_matching": {},
-        "simclr": {"train.method": "simclr"},
+        "simclr": {"train.method": "simclr", "simclr.hidden": 256},
     },
     evaluation=grid.Evaluation(data=("packaged:mni",)),
     baseline="graph_matching",

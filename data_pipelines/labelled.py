@@ -1,5 +1,6 @@
 """Labelled images for probes, all in memory, and their split into two sides."""
 
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -99,19 +100,35 @@ def load_for_validation(data: str, seed: int) -> Labelled:
     )
 
 
+def check_part(data: str, part: str) -> None:
+    """Refuses a part that `load` would not find; decodes nothing.
+
+    A folder of several data sets (.npz) is not looked into.
+
+    Args:
+      data: as in `load`.
+      part: likewise.
+
+    Raises:
+      ValueError: so, or another layout.
+    """
+    root = pathlib.Path(data)
+    if root.is_dir() and any(root.glob("*.npz")):
+        return
+    parts = set() if data == MNI else _parts(layouts.find(data, _CONTEXT))
+    _check_part(data, parts, part)
+
+
 def _load(data, seed, part) -> tuple[Labelled, list[bytes]]:
     """The data set, and of each image what equal ones (of one volume) share."""
     if data == MNI:
-        _check_part(data, part)
+        _check_part(data, set(), part)
         return _brain()
     listing = layouts.find(data, _CONTEXT)
     _check(listing)
     parts = _parts(listing)
-    if not parts:
-        _check_part(data, part)
-    elif part not in parts:
-        raise ValueError(f"{data}: has train/ but no {part}/ to test on")
-    else:
+    _check_part(data, parts, part)
+    if parts:
         wanted = [each for each in listing.examples if each.part in ("train", part)]
         listing = listing._replace(examples=wanted)
     reads = _read(listing, near=not parts)
@@ -134,8 +151,11 @@ def _parts(listing) -> set[str]:
     return {example.part for example in listing.examples} - {None}
 
 
-def _check_part(data, part) -> None:
-    if part != "test":
+def _check_part(data, parts: set[str], part) -> None:
+    """A split that the data brings needs that part, ours has a test part alone."""
+    if parts and part not in parts:
+        raise ValueError(f"{data}: has train/ but no {part}/ to test on")
+    if not parts and part != "test":
         raise ValueError(f"{data}: has no {part}/ beside train/ to test on")
 
 

@@ -17,11 +17,13 @@ class Evaluation(NamedTuple):
       results: in JSON values.
       by_image: of each result, name of a model -> [m] values of the test images, whose
         mean is the result's (of few labels: the mean over the seeds); empty of an area.
+      groups: int [m], equal where images were drawn together; None: all differ.
       pictures: arrays for the report's overlays, or None.
     """
 
     results: list[dict[str, Any]]
     by_image: list[dict[str, np.ndarray]]
+    groups: np.ndarray | None
     pictures: dict[str, np.ndarray] | None
 
 
@@ -39,7 +41,7 @@ def compare(
     Returns:
       One result a task, target, class and budget; metrics are per test image (of
       several labels the mean area under their ROC curves), with 95 % bootstrap
-      intervals over the test images, of few labels over seeds too.
+      intervals over the test images' groups, of few labels over seeds too.
     """
     results, by_image, pictures = [], [], None
     first = next(iter(measured.values()))
@@ -64,7 +66,15 @@ def compare(
             )
             by_image.append(values)
         pictures = _overlays(predictions, data)
-    return Evaluation(results, by_image, pictures)
+    return Evaluation(results, by_image, _groups(data), pictures)
+
+
+def _groups(data: labelled.Labelled) -> np.ndarray | None:
+    """Of the test images: int [m], equal where they stand on one side together."""
+    if data.keys is None:
+        return None
+    keys = np.array(data.keys)[data.is_test]
+    return np.unique(keys, return_inverse=True)[1].astype(np.int32)
 
 
 def _areas(task, scores, data, seed) -> dict[str, Any]:
@@ -74,8 +84,8 @@ def _areas(task, scores, data, seed) -> dict[str, Any]:
     count, names = len(several_labels.measured(truth)), data.class_names
     absent = f" of {len(names)}" if count < len(names) else ""
     row["target"] = f"{count}{absent} labels"
-    keys = np.arange(len(test)) if data.keys is None else np.array(data.keys)
-    found = several_labels.mean_area(truth, scores, keys[test], seed=seed)
+    groups = np.arange(len(truth)) if data.keys is None else _groups(data)
+    found = several_labels.mean_area(truth, scores, groups, seed=seed)
     return row | {name: interval._asdict() for name, interval in found.items()}
 
 
@@ -95,13 +105,19 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
 
 def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
     """A row of evaluation.json."""
-    row = _head(task, metric, class_name, data)
+    row, values = _head(task, metric, class_name, data), _with_difference(values)
     for name, one in values.items():
-        row[name] = probes.bootstrap(one.astype(float), seed=seed)._asdict()
-    if {"random", "pretrained"} <= values.keys():
-        gain = values["pretrained"].astype(float) - values["random"].astype(float)
-        row["difference"] = probes.bootstrap(gain, seed=seed)._asdict()
+        found = probes.bootstrap(one, seed=seed, groups=_groups(data))
+        row[name] = found._asdict()
     return row
+
+
+def _with_difference(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As floats, and where both are there "pretrained" less "random"."""
+    found = {name: each.astype(float) for name, each in values.items()}
+    if {"random", "pretrained"} <= found.keys():
+        found["difference"] = found["pretrained"] - found["random"]
+    return found
 
 
 def _head(task, metric, class_name, data) -> dict[str, Any]:
@@ -124,12 +140,10 @@ def _few(task, budget, drawn, data, seed) -> dict[str, Any]:
         "seeds": len(first.correct),
         "num_train": first.num_train,
     }
-    values = {name: each.correct.astype(float) for name, each in drawn.items()}
-    if {"random", "pretrained"} <= values.keys():
-        values["difference"] = values["pretrained"] - values["random"]
+    values = _with_difference({name: each.correct for name, each in drawn.items()})
     for name, each in values.items():
-        row[name] = probes.bootstrap_seeds(each, seed=seed)._asdict()
-        row[name]["by_seed"] = each.mean(axis=1).tolist()
+        found = probes.bootstrap_seeds(each, seed=seed, groups=_groups(data))
+        row[name] = found._asdict() | {"by_seed": each.mean(axis=1).tolist()}
     return row
 
 

@@ -10,9 +10,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class SimCLR:
-    """Chen et al. 2020; the projector is `model`'s."""
+    """Chen et al. 2020."""
 
     temperature: float = 0.1
+    hidden: int = 2048
+    width: int = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class DeepCluster:
     hidden: int = 2048
     width: int = 128
     bank_size: int = 1_310_720  # images whose embeddings are kept; the paper's 1.3 M
-    cluster_every_steps: int = 423  # an epoch of 1.3 M in batches of 3072
+    cluster_every: float = 1 / 400  # share of the run between two clusterings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +134,6 @@ AT_LEAST_ONE = {
     "barlow_twins.hidden",
     "barlow_twins.width",
     "deepcluster.bank_size",
-    "deepcluster.cluster_every_steps",
     "deepcluster.hidden",
     "deepcluster.num_heads",
     "deepcluster.num_iterations",
@@ -149,6 +150,8 @@ AT_LEAST_ONE = {
     "moco.width",
     "moco_v3.hidden",
     "moco_v3.width",
+    "simclr.hidden",
+    "simclr.width",
     "supervised.num_classes",
     "swav.hidden",
     "swav.num_iterations",
@@ -162,6 +165,7 @@ AT_LEAST_ONE = {
     "vicregl.num_small_matches",
 }
 SHARES = {
+    "deepcluster.cluster_every",
     "dino.centre_decay",
     "dino.decay",
     "dino.frozen",
@@ -173,6 +177,7 @@ SHARES = {
     "vicregl.alpha",
 }
 POSITIVE = {
+    "deepcluster.cluster_every",
     "deepcluster.temperature",
     "dino.teacher_temperature",
     "dino.temperature",

@@ -154,21 +154,45 @@ def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.argmax(np.stack([np.asarray(plane) for plane in planes]), axis=0)
 
 
-def bootstrap(values: np.ndarray, *, seed: int) -> Interval:
-    """The mean of one value a test image, with its 95 % percentile interval."""
+def bootstrap(
+    values: np.ndarray, *, seed: int, groups: np.ndarray | None = None
+) -> Interval:
+    """The mean of one value a test image, with its 95 % percentile interval.
+
+    Args:
+      values: [m].
+      seed: of the draws.
+      groups: [m] integers, equal where images must be drawn together (of one volume or
+        patient, near copies): they are no independent witnesses. None: all differ.
+    """
     generator = np.random.default_rng(seed)
-    draws = generator.integers(0, len(values), (_BOOTSTRAP, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
+    sums, counts = _by_group(values, groups)
+    draws = generator.integers(0, len(counts), (_BOOTSTRAP, len(counts)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def bootstrap_seeds(values: np.ndarray, *, seed: int) -> Interval:
+def bootstrap_seeds(
+    values: np.ndarray, *, seed: int, groups: np.ndarray | None = None
+) -> Interval:
     """As `bootstrap`, of values [S, m] for several seeds: both are drawn anew."""
     generator = np.random.default_rng(seed)
+    pairs = [_by_group(each, groups) for each in values]
+    sums, counts = np.stack([pair[0] for pair in pairs]), pairs[0][1]
     means = np.empty(_BOOTSTRAP)
     for draw in range(_BOOTSTRAP):
         rows = generator.integers(0, len(values), len(values))
-        columns = generator.integers(0, values.shape[1], values.shape[1])
-        means[draw] = values[rows].mean(axis=0)[columns].mean()
+        columns = generator.integers(0, len(counts), len(counts))
+        total = sums[rows].mean(axis=0)[columns].sum()
+        means[draw] = total / counts[columns].sum()
     low, high = np.percentile(means, (2.5, 97.5))
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def _by_group(values, groups) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of each group's values [m], and how many they are."""
+    if groups is None:
+        return values, np.ones(len(values))
+    _, numbers = np.unique(groups, return_inverse=True)
+    return np.bincount(numbers, values), np.bincount(numbers).astype(float)

@@ -233,6 +233,10 @@ def test_a_folder_of_npz_is_a_suite(small, tmp_path, capsys):
     assert "random: 1.000" in first and "(12 train, 6 test)" in first
     assert second.startswith("several.npz knn 4 labels") and " auc " in second
     assert skipped.startswith("skipped other.npz:") and "needs the arrays" in skipped
+    found = evaluate.run(
+        "random:resnet8", data=[str(suite)], tasks=("knn",), seed=0, part="test"
+    )
+    assert found["data_sets"] == ["suite"]  # by which a study knows what it asked for
 
 
 def test_a_start_that_was_measured_is_not_measured_again(workdir, classes, monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data_pipelines import mixture, records
+from data_pipelines import mixture, mni, records
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import writer
 
@@ -48,20 +48,39 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory):
+    """All slices of a brain in folders of their planes, in two parts."""
+    folder, brain = tmp_path_factory.mktemp("slices"), mni.load()
+    for part, name in (("training", "train"), ("test", "test")):
+        for piece in mni.cube_slices(brain, part=part, per_plane=None):
+            place = folder / name / piece.plane
+            place.mkdir(parents=True, exist_ok=True)
+            image = PIL.Image.fromarray(piece.cut(brain))
+            image.save(place / f"{len(list(place.iterdir()))}.png")
+    return folder
+
+
 @pytest.mark.parametrize("name", table.METHODS)
-def test_neighbours_are_better_than_those_of_the_random_start(name, shards, tmp_path):
-    """By the plane of slices of a brain that no method was told of."""
+def test_neighbours_are_better_than_those_of_the_random_start(
+    name, shards, slices, tmp_path
+):
+    """By the plane of slices of a brain that no method was told of.
+
+    The start has the BatchNorm statistics of these very slices, which no trained
+    encoder has. Chance is 0.36.
+    """
     num_classes = len(mixture.class_names(mixture.read_manifest(shards)))
     words = ("methods", f"--train.method={name}", f"--train.steps={STEPS}")
     words += ("--train.evaluate_every_steps=20", "--data", shards)
     if name == "supervised":
         words += (f"--supervised.num_classes={num_classes}",)
     _run("pretrain", *words, "--workdir", tmp_path)
-    words = ("evaluate", tmp_path, "--data", "packaged:mni", "--task", "knn", "--json")
+    words = ("evaluate", tmp_path, "--data", slices, "--task", "knn", "--json")
     (found,) = json.loads(_run(*words))["results"]
-    pretrained, random = (found[key]["value"] for key in ("pretrained", "random"))
     lines = writer.read(tmp_path / writer.FILE)
     loss = [line["loss_no_noise"] for line in lines if "loss_no_noise" in line]
-    print(f"{name}: k-NN {pretrained:.3f}, random {random:.3f}, loss {loss}")
+    told = {key: found[key] for key in ("pretrained", "random", "difference")}
+    print(f"{name}: {told}, loss {loss}")
     assert np.isfinite(loss).all()
-    assert pretrained > random + 0.02
+    assert found["difference"]["low"] > 0  # of the interval over 229 slices

@@ -45,6 +45,22 @@ def test_bootstrap_has_the_width_of_the_normal_approximation():
     assert value - low == pytest.approx(expected, rel=0.1)
 
 
+def test_groups_are_drawn_whole():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 60)
+    alone = probes.bootstrap(values, seed=0)
+    copies, groups = np.repeat(values, 7), np.repeat(np.arange(60), 7)
+    assert probes.bootstrap(copies, seed=0, groups=groups) == pytest.approx(alone)
+    narrow = probes.bootstrap(copies, seed=0)
+    assert narrow.high - narrow.low < 0.5 * (alone.high - alone.low)
+    several = np.stack([values, values + 1])
+    expected = probes.bootstrap_seeds(several, seed=0)
+    found = probes.bootstrap_seeds(np.repeat(several, 7, 1), seed=0, groups=groups)
+    assert found == pytest.approx(expected)
+    uneven = np.array([0, 1, 1, 1])  # a mean over images, not over groups
+    found = probes.bootstrap(np.array([0.0, 1, 1, 1]), seed=0, groups=uneven)
+    assert found.value == 0.75
+
+
 def test_knn_takes_fewer_neighbours_where_there_are_fewer():
     train, labels = np.eye(3), np.array([2, 0, 1])
     assert probes.knn(train, labels, 5 * np.eye(3)).tolist() == [2, 0, 1]

@@ -70,6 +70,7 @@ def evaluate(job, value=value_of, num_images=200):
     asked = job.evaluation
     content = {
         "part": asked.part,
+        "data_sets": list(asked.data),
         "tasks": list(asked.tasks),
         "few_labels": asked.few_labels,
         "num_seeds": asked.num_seeds if asked.few_labels else None,

@@ -23,7 +23,7 @@ def _make(folder, value=studies.value_of, **changes):
     whole = studies.actions()
     actions = whole._replace(evaluate=lambda job: studies.evaluate(job, value))
     assert running.run(study, folder, jobs.part(study, 0, 1), actions).failed == []
-    content = record._merged(None, study)
+    content = record._content(study)
     (folder / record.FILE).write_text(json.dumps(content))
     return study
 
@@ -90,19 +90,30 @@ def test_other_encoders_have_another_start(tmp_path):
     assert study.seeds == (0, 1)
 
 
+def test_starts_of_other_seeds_are_not_taken_for_one(tmp_path):
+    _make(tmp_path)
+    for name in ("matching-0", "simclr-1"):
+        (tmp_path / "runs" / name / "evaluation.json").unlink()
+    found = comparison.read(tmp_path)
+    assert list(found.cells)[:2] == ["random (matching)", "random (simclr)"]
+
+
 def test_a_study_under_way_is_compared_as_far_as_it_is(tmp_path):
     _make(tmp_path)
     for name in ("matching-0", "matching-1", "simclr-1"):
         (tmp_path / "runs" / name / "evaluation.json").unlink()
+    (tmp_path / "runs" / "matching-1" / "diverged.json").write_text("{}")
     found = comparison.read(tmp_path)
-    assert found.missing == ["matching-0", "matching-1", "simclr-1"]
+    assert found.missing == ["matching-0", "matching-1 (diverged)", "simclr-1"]
     assert found.baseline == "random"  # none of the study's own is there
     cell = found.cells["simclr"][0]
     assert (cell.paired.count, cell.paired.high) == (1, math.inf)
     assert not cell.is_clear
     text = " ".join(tables.meaning(found))
     assert "One seed says nothing about another training" in text
-    assert "Not finished: matching-0, matching-1, simclr-1" in sheet.page(found)
+    assert "Not finished: matching-0, matching-1 (diverged), simclr-1" in sheet.page(
+        found
+    )
     (tmp_path / "runs" / "simclr-0" / "evaluation.json").unlink()
     with pytest.raises(ValueError, match="no run of this study is finished"):
         comparison.read(tmp_path)

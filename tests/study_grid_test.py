@@ -6,7 +6,7 @@ import re
 import pytest
 import studies
 
-from lvmmed_jax.study import grid
+from lvmmed_jax.study import grid, jobs
 
 
 def test_overrides_are_of_all_runs(tmp_path):
@@ -50,12 +50,17 @@ def test_what_the_study_varies_is_not_overridden(tmp_path, key, who):
             "two factors",
         ),
         ({"tuning": dataclasses.replace(studies.TUNING, share=0.0)}, "share"),
+        ({"tuning": dataclasses.replace(studies.TUNING, key="rate")}, "section.key"),
+        ({"evaluation": grid.Evaluation(("a",), part="tests")}, "test or val"),
+        ({"evaluation": grid.Evaluation(("a",), tasks=("knm",))}, "not knm"),
+        ({"evaluation": grid.Evaluation(("a",), tasks=())}, "not none"),
+        ({"evaluation": grid.Evaluation(("a",), few_labels="x")}, "neither a share"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(tmp_path, changes, message):
     study = studies.make(tmp_path, **changes)
     with pytest.raises(ValueError, match=re.escape(message)):
-        grid.validate(study)
+        jobs.check(study)
 
 
 def test_the_random_start_is_a_baseline(tmp_path):

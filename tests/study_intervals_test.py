@@ -54,12 +54,21 @@ def test_images_are_drawn_for_both_variants_and_all_seeds_together():
     hard = np.arange(1000) % 2
     ours = dict.fromkeys((0, 1), 0.5 + 0.4 * hard)
     theirs = dict.fromkeys((0, 1), 0.4 + 0.4 * hard)
-    found = intervals.over_images(ours, theirs)
+    found = intervals.over_images(ours, theirs, {})
     assert found == pytest.approx((0.1, 0.1, 0.1))
-    one = intervals.over_images({0: hard}, {0: 1 - hard})
+    one = intervals.over_images({0: hard}, {0: 1 - hard}, {0: None})
     assert one.low == pytest.approx(-2 / np.sqrt(1000), abs=0.01)
-    assert intervals.over_images({0: hard}, {1: hard}) is None
-    assert intervals.over_images({0: hard}, {0: hard[:10]}) is None
+    assert intervals.over_images({0: hard}, {1: hard}, {}) is None
+    assert intervals.over_images({0: hard}, {0: hard[:10]}, {}) is None
+
+
+def test_images_of_one_volume_are_one_witness():
+    ours = {0: np.repeat(np.arange(40) % 2, 25)}
+    theirs, groups = {0: np.full(1000, 0.5)}, np.repeat(np.arange(40), 25)
+    alone = intervals.over_images(ours, theirs, {0: None})
+    whole = intervals.over_images(ours, theirs, {0: groups})
+    assert alone.high == pytest.approx(1 / np.sqrt(1000), abs=0.005)
+    assert whole.high == pytest.approx(1 / np.sqrt(40), abs=0.03)
 
 
 def test_clear_needs_every_interval_on_one_side():

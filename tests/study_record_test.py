@@ -1,7 +1,9 @@
 """study.json: what is kept of earlier calls, and what is refused."""
 
 import json
+import shutil
 
+import labelled_files
 import pytest
 import studies
 import tiny_runs
@@ -16,7 +18,7 @@ def shards(tmp_path_factory):
 
 def _labelled(folder):
     for name in ("brain", "cells"):
-        (folder / name).mkdir(exist_ok=True)
+        labelled_files.class_folders(folder / name, dark=1, bright=1)
     return folder
 
 
@@ -26,10 +28,45 @@ def test_more_variants_and_seeds_are_added(tmp_path, shards):
     record.write(studies.make(tmp_path), workdir, inputs)
     more = {"matching": {}, "narrow": {"model.width": 2}}
     other = studies.make(tmp_path, variants=more, seeds=(1, 2))
-    record.write(other, workdir, inputs)
+    whole = record.write(other, workdir, inputs)
+    assert list(whole.variants) == ["matching", "simclr", "narrow"]
+    assert whole.seeds == (0, 1, 2)
     found = json.loads((workdir / record.FILE).read_text())
     assert list(found["variants"]) == ["matching", "simclr", "narrow"]
     assert found["seeds"] == [0, 1, 2] and found["baseline"] == "matching"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"overrides": {"train.steps": 8}}, "overrides"),
+        ({"tuning": studies.TUNING}, "tuning"),
+        ({"variants": {"matching": {"model.width": 2}}}, "variant matching"),
+    ],
+)
+def test_other_settings_are_refused_and_change_nothing(
+    tmp_path, shards, changes, named
+):
+    labelled = _labelled(tmp_path)
+    for part in ("train", "val", "test"):
+        for name in ("dark", "bright"):
+            folder = labelled / "brain" / part / name
+            folder.parent.mkdir(exist_ok=True)
+            shutil.copytree(labelled / "brain" / name, folder)
+    inputs = record.Inputs(shards, None, labelled)
+    workdir = tmp_path / "study"
+    record.write(studies.make(tmp_path), workdir, inputs)
+    before = (workdir / record.FILE).read_bytes()
+    with pytest.raises(ValueError, match=rf"other settings \({named}\)"):
+        record.write(studies.make(tmp_path, **changes), workdir, inputs)
+    assert (workdir / record.FILE).read_bytes() == before
+
+
+def test_a_part_that_the_data_lacks_is_told_before_anything_runs(tmp_path, shards):
+    study = studies.make(tmp_path, tuning=studies.TUNING)
+    inputs = record.Inputs(shards, None, _labelled(tmp_path))
+    with pytest.raises(ValueError, match="brain: has no val/ beside train/"):
+        record.write(study, tmp_path / "study", inputs)
 
 
 def test_other_shards_are_refused(tmp_path, shards):
@@ -64,7 +101,7 @@ def test_data_sets_lie_below_the_labelled_folder(tmp_path):
 
 
 def test_every_data_set_of_a_study_is_looked_for(tmp_path, shards):
-    study = studies.make(tmp_path, tuning=studies.TUNING, knn_data="lungs")
+    study = studies.make(tmp_path, knn_data="lungs")
     assert study.labelled == ["brain", "cells", "lungs"]
     inputs = record.Inputs(shards, None, _labelled(tmp_path))
     with pytest.raises(FileNotFoundError, match="no lungs"):

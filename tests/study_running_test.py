@@ -106,6 +106,42 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path, capsys):
     assert {name for _, name in done} == {"runs/simclr-0", "runs/simclr-1"}
 
 
+def test_a_run_that_diverged_is_a_result_and_is_not_tried_again(tmp_path, capsys):
+    study, done = studies.make(tmp_path), []
+    whole = studies.actions(done)
+
+    def diverge(job):
+        if job.name != "runs/simclr-1":
+            return whole.train(job)
+        studies.train(job)
+        (job.folder / "pictures" / "pretrain.npz").unlink()
+        finished.write_diverged(job, "the loss is not finite")
+        raise ValueError("the loss is not finite")
+
+    actions = whole._replace(train=diverge)
+    assert _run(study, tmp_path, actions=actions) == running.Outcome([], 0)
+    assert "runs/simclr-1: the loss is not finite" in capsys.readouterr().err
+    rows = _table(tmp_path)
+    assert [row["outcome"] for row in rows] == ["trained"] * 6 + ["diverged"]
+    assert (rows[-1]["variant"], rows[-1]["seed"], rows[-1]["value"]) == (
+        "simclr",
+        "1",
+        "",
+    )
+    done.clear()
+    assert _run(study, tmp_path, actions=actions) == running.Outcome([], 0)
+    assert not done
+
+
+def test_the_table_keeps_what_other_calls_made(tmp_path):
+    whole = studies.make(tmp_path)
+    for name, own in whole.variants.items():
+        one = studies.make(tmp_path, variants={name: own}, baseline=name)
+        part = jobs.part(one, 0, 1)
+        running.run(one, tmp_path, part, studies.actions(), whole)
+    assert {row["variant"] for row in _table(tmp_path)} == {"matching", "simclr"}
+
+
 def test_other_data_to_measure_on_measures_again(tmp_path):
     study, done = studies.make(tmp_path), []
     _run(study, tmp_path)
@@ -162,20 +198,20 @@ def test_a_short_run_that_diverges_is_a_result(tmp_path):
     whole = studies.actions(done)
 
     def diverge(job):
-        if job.name in ("tuning/simclr-0.006", "runs/matching-1"):
+        if job.name == "tuning/simclr-0.006":
             job.folder.mkdir(parents=True, exist_ok=True)
             finished.write_diverged(job, "10 steps in a row")
             raise ValueError("10 steps in a row")
         return whole.train(job)
 
     outcome = _run(study, tmp_path, actions=whole._replace(train=diverge))
-    assert outcome.failed == ["runs/matching-1: 10 steps in a row"]  # a full run
+    assert outcome == running.Outcome([], 0)
     written = json.loads((tmp_path / "tuning" / "simclr.json").read_text())
     assert written["chosen"] == {"optimizer.learning_rate": 0.003}
     assert written["tried"][2] == {"value": 0.006, "score": None, "diverged": True}
     done.clear()
     assert _run(study, tmp_path, done) == running.Outcome([], 0)
-    assert {name for _, name in done} == {"runs/matching-1"}
+    assert not done
 
 
 def test_other_settings_are_refused_before_anything_is_made(tmp_path):

@@ -125,7 +125,9 @@ def run(
             continue
         print(_about(examples), file=sys.stderr)
         measuring.check(examples, tasks)
-        key = (encoders.digest(start), start.image_size, name, part, seed, *how)
+        # the weights do not say in which precision they are applied
+        form = None if config is None else config.model
+        key = (encoders.digest(start), form, start.image_size, name, part, seed, *how)
         if key not in starts:
             calibrated = _calibrated(start, examples)
             starts[key] = measuring.measure(calibrated, examples, *how)
@@ -140,13 +142,17 @@ def run(
         rows += [
             {"data": pathlib.Path(name).name, **row, **about} for row in found.results
         ]
-        by_image += found.by_image
+        by_image += [
+            each | ({} if found.groups is None else {"groups": found.groups})
+            for each in found.by_image
+        ]
         pictures = pictures or found.pictures
     if not rows:
         raise ValueError(f"{data[0]}: {skipped[0]['reason']}")
     result = {
         "model": model,
         "data": " ".join(data),
+        "data_sets": [pathlib.PurePath(name).name for name in data],
         "part": part,
         "tasks": list(tasks),
         "few_labels": few,
@@ -369,7 +375,7 @@ def _write(
     if pictures is not None:
         files.write_arrays(overlays, pictures)
     arrays = {
-        f"{name}_{row}": values.astype(np.float32)
+        f"{name}_{row}": values.astype(np.int32 if name == "groups" else np.float32)
         for row, found in enumerate(by_image)
         for name, values in found.items()
     }

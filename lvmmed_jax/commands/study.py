@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
 
     study, workdir = _study(arguments, overrides), arguments.workdir
     inputs = record.Inputs(arguments.data, arguments.held_out, arguments.labelled)
-    record.write(study, workdir, inputs)
+    whole = record.write(study, workdir, inputs)
     if len(groups := jobs.by_images(study)) > 1:
         apart = "; ".join(", ".join(names) for names in groups)
         print(f"note: other images, or in another order: {apart}", file=sys.stderr)
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     )
     part = jobs.part(study, *arguments.part)
     with interruption.goes_on(f"what is done is kept in {workdir}"):
-        outcome = running.run(study, workdir, part, actions)
+        outcome = running.run(study, workdir, part, actions, whole)
     if outcome.exit_code:
         return outcome.exit_code
     if outcome.failed:
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             f"{len(outcome.failed)} of its jobs failed, the first {outcome.failed[0]}; "
             "the same command tries them again"
         )
-    table = results.write(workdir, running.known(study, workdir))
+    table = results.write(workdir, running.known(whole, workdir))
     print(f"{table}: all runs of this part; `report {workdir}` makes tables of them")
     return 0
 

@@ -1,13 +1,14 @@
 """DeepCluster-v2 (Caron et al. 2020, appendix): views tell their image's cluster.
 
 Each image has a place in a bank, its record's number modulo `bank_size`, where the
-embeddings of its two large views and its number are kept. Every `cluster_every_steps`
-the bank is clustered, a head for itself, and until the next time a view's target is the
-cluster that its image's embedding had then. With no more records than places that is
-the official method (its epoch, `cluster_every_steps`); with more, an image whose place
-another one has taken meanwhile gets the nearest centroid of its own present view. It
-all happens inside the step. Until the first clustering the loss is 0 and the step only
-fills the bank, as the official code does before its first epoch.
+embeddings of its two large views and its number are kept. The bank is clustered after
+each `cluster_every` of the run, a head for itself, and until the next time a view's
+target is the cluster that its image's embedding had then. With no more records than
+places that is the official method (which clusters once an epoch, 1/400 of its run);
+with more, an image whose place another one has taken meanwhile gets the nearest
+centroid of its own present view. It all happens inside the step. Until the first
+clustering the loss is 0 and the step only fills the bank, as the official code does
+before its first epoch.
 """
 
 import jax
@@ -29,7 +30,8 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
     settings = config.deepcluster
     head = projector.MLP((settings.hidden, settings.width))
     size, num_heads = settings.bank_size, settings.num_heads
-    parts = config.optimizer.accumulate
+    every = max(1, round(settings.cluster_every * config.train.steps))
+    every *= config.optimizer.accumulate
 
     def init(key, weights, feature_map):
         del weights
@@ -50,8 +52,7 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
         own = jax.lax.stop_gradient(embedding[:, :2])
         state = model_state
         if "index" in batch:
-            due = model_state["calls"] % (settings.cluster_every_steps * parts) == 0
-            due = due & (model_state["calls"] > 0)
+            due = (model_state["calls"] % every == 0) & (model_state["calls"] > 0)
             state = jax.lax.cond(due, _cluster, lambda state, _: state, state, key)
         targets = _targets(state, own, batch.get("index"))
         scores = jnp.einsum("bvf,hkf->hbvk", embedding, state["centroids"])

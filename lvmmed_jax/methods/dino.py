@@ -29,11 +29,10 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
 
     def init(key, weights, feature_map):
         keys = jax.random.split(key)
+        shape = (settings.num_prototypes, settings.width)
         own = {
             "head": head.init(keys[0], jnp.zeros((1, feature_map.shape[-1])))["params"],
-            "prototypes": jax.random.normal(
-                keys[1], (settings.num_prototypes, settings.width)
-            ),
+            "prototypes": affinity.normalise(jax.random.normal(keys[1], shape)),
         }
         return own, {
             "teacher": {"encoder": weights, **own},

@@ -1,7 +1,5 @@
 """SimCLR (Chen et al. 2020): the plain baseline, on the same views and networks."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -9,7 +7,8 @@ from jaxtyping import Array, Float
 
 from lvmmed_jax import config as configs
 from lvmmed_jax.matching import affinity
-from lvmmed_jax.methods import two_views
+from lvmmed_jax.methods import objective
+from lvmmed_jax.models import projector
 from lvmmed_jax.train import task
 
 
@@ -20,27 +19,13 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
       config: the run's settings.
       mesh: the devices; embeddings of the whole batch are each other's negatives.
     """
-    del mesh  # XLA gathers the embeddings
-    networks = two_views.make_networks(config.model)
-    forward = functools.partial(two_views.forward, networks, config)
-    temperature = config.simclr.temperature
+    settings = config.simclr
+    head = projector.MLP((settings.hidden, settings.width), norm=False)
 
-    def loss_fn(params, model_state, batch, key):
-        view_key, _ = jax.random.split(key)
-        result, model_state = forward(params, model_state, batch, view_key)
-        return nt_xent(result.embedding, temperature), (model_state, {})
+    def loss_of(embedding):
+        return nt_xent(embedding, settings.temperature)
 
-    def evaluate(params, model_state, batch, key):
-        result, _ = forward(params, model_state, batch, key)
-        return {
-            "loss_no_noise": nt_xent(result.embedding, temperature),
-            **two_views.agreement(result.embedding, config.matching.graph_size),
-        }
-
-    def init(key):
-        return two_views.init(networks, config, jax.random.split(key, 3))
-
-    return task.Task(init, loss_fn, evaluate)
+    return objective.make_task(config, mesh, objective.of_head(head, loss_of))
 
 
 def nt_xent(embedding: Float[Array, "B 2 F"], temperature: float) -> Float[Array, ""]:

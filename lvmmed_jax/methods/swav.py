@@ -1,7 +1,7 @@
 """SwAV (Caron et al. 2020): each view tells the other's place among prototypes.
 
-Prototypes are of length one because they are divided by their length wherever they are
-used; the official code divides the parameters after each update.
+Prototypes start at length one and are divided by their length wherever they are used;
+the official code divides the parameters after each update.
 """
 
 import jax
@@ -29,7 +29,7 @@ def make_task(config: configs.Config, mesh: Mesh) -> task.Task:
         shape = (settings.num_prototypes, settings.width)
         return {
             "head": head.init(keys[0], jnp.zeros((1, feature_map.shape[-1])))["params"],
-            "prototypes": jax.random.normal(keys[1], shape),
+            "prototypes": affinity.normalise(jax.random.normal(keys[1], shape)),
         }, {
             "queue": jnp.zeros((2, settings.queue_size, settings.width)),
             "queued": jnp.zeros((), jnp.int32),

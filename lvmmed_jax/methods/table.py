@@ -44,7 +44,7 @@ METHODS = {
     "graph_matching": Method(
         graph_matching.make_task, graph_matching.make_pictures, beside=False
     ),
-    "simclr": Method(simclr.make_task, beside=False),
+    "simclr": Method(simclr.make_task),
     "moco_v2": Method(moco.make_task),
     "moco_v3": Method(moco_v3.make_task),
     "barlow_twins": Method(barlow_twins.make_task),

@@ -150,6 +150,7 @@ def _add_images(evaluation: dict[str, Any], arrays: dict[str, np.ndarray]) -> No
             for name, values in found.items()
         ):
             result["by_image"] = found
+            result["groups"] = arrays.get(f"groups_{index}")
 
 
 def _read_scores(path: pathlib.Path) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
       rows: what was measured.
       labels: of the rows.
       cells: name -> a cell a row, None where it was not measured; random starts first.
-      missing: names of runs that are not finished.
+      missing: names of runs that are not finished, and which of them diverged.
     """
 
     workdir: pathlib.Path
@@ -59,10 +59,11 @@ class Comparison(NamedTuple):
 
 
 class _Values(NamedTuple):
-    """Of one variant in one measure: seed -> value, seed -> values of the images."""
+    """Of one variant in one measure: seed -> value, values and groups of the images."""
 
     by_seed: dict[int, float]
     by_image: dict[int, np.ndarray]
+    groups: dict[int, np.ndarray | None]
 
 
 def read(workdir: pathlib.Path, baseline: str | None = None) -> Comparison:
@@ -97,7 +98,7 @@ def read(workdir: pathlib.Path, baseline: str | None = None) -> Comparison:
     variants: dict[str, dict[int, runs.Run]] = {name: {} for name in own}
     for (name, seed), run in found.items():
         variants[name][seed] = run
-    missing = [f"{name}-{seed}" for name, seed in keys if (name, seed) not in found]
+    missing = [_missing(workdir, *key) for key in keys if key not in found]
     return Comparison(
         workdir, about, baseline, variants, rows, measures.labels(rows), cells, missing
     )
@@ -118,19 +119,26 @@ def _finished(
     return dict(zip(there, runs.read(list(there.values())), strict=True))
 
 
+def _missing(workdir: pathlib.Path, name: str, seed: int) -> str:
+    folder = workdir / jobs.RUNS / f"{name}-{seed}"
+    diverged = (folder / finished.DIVERGED).is_file()
+    return f"{folder.name}{' (diverged)' if diverged else ''}"
+
+
 def _values(
     keys: Sequence[tuple[str, int]], rows: Sequence[measures.Measure], side: str
 ) -> dict[str, list[_Values]]:
     """Variant -> values in every row, of one side of the results."""
     found: dict[str, list[_Values]] = {}
     for column, (variant, seed) in enumerate(keys):
-        kept = found.setdefault(variant, [_Values({}, {}) for _ in rows])
+        kept = found.setdefault(variant, [_Values({}, {}, {}) for _ in rows])
         for row, one in zip(rows, kept, strict=True):
             result = row.results[column]
             if result is not None:
                 one.by_seed[seed] = result[side]["value"]
                 if "by_image" in result:
                     one.by_image[seed] = result["by_image"][side]
+                    one.groups[seed] = result["groups"]
     return found
 
 
@@ -147,6 +155,7 @@ def _starts(of_variants: Mapping[str, list[_Values]]) -> dict[str, list[_Values]
                 for mine, other in zip(known, values, strict=True):
                     mine.by_seed.update(other.by_seed)
                     mine.by_image.update(other.by_image)
+                    mine.groups.update(other.groups)
                 break
         else:
             groups.append(([variant], values))
@@ -157,7 +166,7 @@ def _starts(of_variants: Mapping[str, list[_Values]]) -> dict[str, list[_Values]
 
 def _agree(one: _Values, other: _Values) -> bool:
     both = one.by_seed.keys() & other.by_seed.keys()
-    return all(one.by_seed[seed] == other.by_seed[seed] for seed in both)
+    return bool(both) and all(one.by_seed[seed] == other.by_seed[seed] for seed in both)
 
 
 def _cells(own: Sequence[_Values], base: Sequence[_Values] | None) -> list[Cell | None]:
@@ -175,5 +184,5 @@ def _cell(one: _Values, other: _Values | None) -> Cell | None:
     return Cell(
         spread,
         intervals.paired(one.by_seed, other.by_seed),
-        intervals.over_images(one.by_image, other.by_image),
+        intervals.over_images(one.by_image, other.by_image, one.groups),
     )

@@ -9,7 +9,7 @@ from lvmmed_jax import files
 from lvmmed_jax.study import grid, jobs
 from lvmmed_jax.train import writer
 
-_DIVERGED = "diverged.json"
+DIVERGED = "diverged.json"  # in a run's folder
 
 
 def is_trained(job: jobs.Job) -> bool:
@@ -37,16 +37,17 @@ def is_done(job: jobs.Job) -> bool:
 
 
 def is_diverged(job: jobs.Job) -> bool:
-    """Whether a short run came to no end: its value of the setting is not taken.
+    """Whether the run came to no end, as the same seed would again.
 
-    A full run is tried again.
+    The value of a short one is not taken; a full one is a result that is told. Without
+    its folder it is made anew.
     """
-    return job.is_trial and (job.folder / _DIVERGED).is_file()
+    return (job.folder / DIVERGED).is_file()
 
 
 def write_diverged(job: jobs.Job, reason: str) -> None:
     """Notes in the run's folder that its loss was not finite any more."""
-    files.write_json(job.folder / _DIVERGED, {"reason": reason})
+    files.write_json(job.folder / DIVERGED, {"reason": reason})
 
 
 def is_evaluated(job: jobs.Job) -> bool:
@@ -67,9 +68,8 @@ def wanted(evaluation: grid.Evaluation) -> dict[str, Any]:
 
 
 def _asked(found: dict[str, Any]) -> dict[str, Any]:
-    names = dict.fromkeys(row["data"] for row in found["results"])
     kept = {key: found.get(key) for key in ("part", "tasks", "few_labels", "num_seeds")}
-    return {"data": list(names), **kept}
+    return {"data": found.get("data_sets"), **kept}
 
 
 def seconds(job: jobs.Job) -> float | None:

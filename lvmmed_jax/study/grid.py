@@ -125,6 +125,8 @@ def validate(study: Study) -> None:
     for evaluation in study.evaluations:
         if not evaluation.data:
             raise ValueError("an evaluation needs data")
+        if evaluation.part not in ("test", "val"):
+            raise ValueError(f"part {evaluation.part!r} of an evaluation: test or val")
     tuning = study.tuning
     if tuning and (
         len(set(tuning.factors)) < 2
@@ -134,5 +136,7 @@ def validate(study: Study) -> None:
         raise ValueError(
             "a tuning needs two factors above 0, and a share of the steps in (0, 1]"
         )
+    if tuning and not re.fullmatch(r"\w+\.\w+", tuning.key):
+        raise ValueError(f"key {tuning.key!r} of a tuning: section.key")
     if tuning and tuning.evaluation.part != "val":
         raise ValueError('a tuning is measured on part "val", never on test images')

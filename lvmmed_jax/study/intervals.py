@@ -79,23 +79,28 @@ def reach(count: int) -> float:
 
 
 def over_images(
-    ours: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray]
+    ours: Mapping[int, np.ndarray],
+    theirs: Mapping[int, np.ndarray],
+    groups: Mapping[int, np.ndarray | None],
 ) -> probes.Interval | None:
     """The same difference, 95 % bootstrap over the test images; None: not stored.
 
     It is about other test images for the very encoders that were trained: an image
-    stays the same for both variants and all seeds.
+    stays the same for both variants and all seeds. Groups (volumes, near copies) are
+    drawn whole.
 
     Args:
       ours: seed -> [m] values of the test images.
       theirs: likewise.
+      groups: seed -> [m], see `probes.bootstrap`; the same of all seeds.
     """
     seeds = sorted(ours.keys() & theirs.keys())
     lengths = {len(side[seed]) for side in (ours, theirs) for seed in seeds}
     if len(lengths) != 1:
         return None
     differences = [ours[seed].astype(float) - theirs[seed] for seed in seeds]
-    return probes.bootstrap(np.mean(differences, axis=0), seed=0)
+    mean = np.mean(differences, axis=0)
+    return probes.bootstrap(mean, seed=0, groups=groups.get(seeds[0]))
 
 
 def is_clear(by_seed: Paired, by_image: probes.Interval | None) -> bool:

@@ -1,10 +1,11 @@
 """study.json: what a study is and which data it reads, for resuming and its report."""
 
 import dataclasses
+import json
 import pathlib
 from typing import Any, NamedTuple
 
-from data_pipelines import manifest
+from data_pipelines import labelled, manifest
 from lvmmed_jax import files
 from lvmmed_jax.study import finished, grid, jobs
 from lvmmed_jax.weights import reading
@@ -12,6 +13,7 @@ from lvmmed_jax.weights import reading
 FILE = "study.json"
 _LOCK = ".study.lock"
 _SHARDS = {"data": "--data", "held_out": "--held-out"}
+_SHARED = ("config", "overrides", "tuning")  # by all runs of a folder
 
 
 class Inputs(NamedTuple):
@@ -44,15 +46,22 @@ class Inputs(NamedTuple):
         raise FileNotFoundError(f"no {name} in {where}, which the study measures on")
 
 
-def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> None:
+def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> grid.Study:
     """Writes down the study; variants and seeds of an earlier call are kept.
+
+    Returns:
+      The study of the folder: this one, with what earlier calls made besides.
 
     Raises:
       FileNotFoundError: data that it needs is not there.
-      ValueError: the folder holds a study on other shards.
+      ValueError: the folder holds a study on other shards or of other settings, or data
+        to measure on has no such part.
     """
-    for name in study.labelled:
-        inputs.place(name)
+    for evaluation in study.evaluations:
+        for name in evaluation.data:
+            labelled.check_part(inputs.place(name), evaluation.part)
+    if study.knn_data:
+        inputs.place(study.knn_data)
     hashes = {name: _digest(getattr(inputs, name)) for name in _SHARDS}
     workdir.mkdir(parents=True, exist_ok=True)
     with files.locked(workdir / _LOCK, wait=True):
@@ -63,18 +72,39 @@ def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> None:
                     f"{workdir} holds a study on other shards than {flag} names: use "
                     "another --workdir, or the shards of that study"
                 )
-        content = {**_merged(before, study), "shards": hashes}
-        files.write_json(workdir / FILE, content)
+        whole = _merged(before, study, workdir)
+        files.write_json(workdir / FILE, {**_content(whole), "shards": hashes})
+    return whole
 
 
-def _merged(before: dict[str, Any] | None, study: grid.Study) -> dict[str, Any]:
-    if before:
-        study = dataclasses.replace(
-            study,
-            variants=before["variants"] | study.variants,
-            seeds=tuple(sorted({*before["seeds"], *study.seeds})),
-        )
+def _content(study: grid.Study) -> dict[str, Any]:
     return dataclasses.asdict(study) | {"same_images": jobs.by_images(study)}
+
+
+def _merged(
+    before: dict[str, Any] | None, study: grid.Study, workdir: pathlib.Path
+) -> grid.Study:
+    """The study with variants and seeds of before; what all runs share is the same."""
+    if not before:
+        return study
+    now = json.loads(json.dumps(dataclasses.asdict(study)))
+    changed = [name for name in _SHARED if now[name] != before[name]]
+    both = now["variants"].keys() & before["variants"].keys()
+    changed += [
+        f"variant {name}"
+        for name in sorted(both)
+        if now["variants"][name] != before["variants"][name]
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir} holds a study of other settings ({', '.join(changed)}): use "
+            "another --workdir, or the study that it was made with"
+        )
+    return dataclasses.replace(
+        study,
+        variants=before["variants"] | study.variants,
+        seeds=tuple(sorted({*before["seeds"], *study.seeds})),
+    )
 
 
 def _digest(shards: pathlib.Path | None) -> str | None:

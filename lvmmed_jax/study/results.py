@@ -11,7 +11,7 @@ from lvmmed_jax.train import writer
 
 FILE = "results.csv"
 _LOCK = ".results.lock"
-_RUN = ("stage", "variant", "seed", "steps", "images", "seconds")
+_RUN = ("stage", "outcome", "variant", "seed", "steps", "images", "seconds")
 _MEASURE = ("data", "part", "task", "target", "class", "labels", "metric")
 _SIDES = {"random": "random", "value": "pretrained", "difference": "difference"}
 _COUNTS = ("num_train", "num_test")
@@ -48,12 +48,14 @@ def write(workdir: pathlib.Path, all_jobs: Iterable[jobs.Job]) -> pathlib.Path:
 
 
 def _rows(job: jobs.Job) -> Iterator[dict[str, Any]]:
-    """Those of a run: one where it is not measured yet, none where it is not there."""
+    """Those of a run: one where nothing is measured, none where it is not there."""
     last = writer.latest(writer.read(job.folder / writer.FILE))
-    if not finished.is_trained(job) or not last:
+    diverged = finished.is_diverged(job)
+    if not last or not (diverged or finished.is_trained(job)):
         return
     run = {
         "stage": "tuning" if job.is_trial else "full",
+        "outcome": "diverged" if diverged else "trained",
         "variant": job.variant,
         "seed": job.seed,
         "steps": last["step"],
@@ -61,7 +63,7 @@ def _rows(job: jobs.Job) -> Iterator[dict[str, Any]]:
         "seconds": last["seconds"],
         "settings": " ".join(f"{key}={value}" for key, value in job.overrides.items()),
     }
-    if not finished.is_evaluated(job):
+    if diverged or not finished.is_evaluated(job):
         yield run
         return
     evaluation = finished.read_json(job.folder / "evaluation.json")

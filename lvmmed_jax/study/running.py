@@ -40,21 +40,32 @@ class Outcome(NamedTuple):
 
 
 def run(
-    study: grid.Study, workdir: pathlib.Path, part: jobs.Part, actions: Actions
+    study: grid.Study,
+    workdir: pathlib.Path,
+    part: jobs.Part,
+    actions: Actions,
+    whole: grid.Study | None = None,
 ) -> Outcome:
     """Trains and measures what is missing of a part, and writes results.csv.
 
     A run that fails is told of and left; the same command tries it again.
 
+    Args:
+      study: to make.
+      workdir: of it.
+      part: of its runs.
+      actions: that make one.
+      whole: whose runs results.csv has, see `record.write`; None: this study's.
+
     Raises:
       ValueError: a run in the folder has other settings.
     """
-    failed = []
-    for job in known(study, workdir):
+    failed, whole = [], whole or study
+    for job in known(whole, workdir):
         finished.is_trained(job)  # refuses other settings before anything is made
     for job in _in_turn(study, workdir, part, failed):
         try:
-            if code := _finish(study, workdir, job, actions):
+            if code := _finish(whole, workdir, job, actions):
                 return Outcome(failed, code)
         except _MISTAKES as error:
             failed.append(f"{job.name}: {actions.one_line(error)}")
@@ -106,6 +117,7 @@ def _finish(study, workdir, job: jobs.Job, actions: Actions) -> int:
             if not finished.is_diverged(job):
                 raise
             print(f"{job.name}: {actions.one_line(error)}", file=sys.stderr)
+            results.write(workdir, known(study, workdir))
             return 0
         results.write(workdir, known(study, workdir))
     if not finished.is_evaluated(job):

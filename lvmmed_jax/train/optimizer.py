@@ -62,7 +62,7 @@ def make_optimizer(
       name: a row of `OPTIMIZERS`.
       schedule: step -> learning rate.
       momentum: of "sgd" and "lars".
-      weight_decay: of all but "adam", on kernels only: biases, scales of
+      weight_decay: of all but "adam", on kernels and prototypes only: biases, scales of
         normalisations and learnt tokens have none, nor LARS's trust ratio (You et al.
         2017; Grill et al. 2020, appendix F.3).
       clip_norm: gradients of a larger global norm are scaled down to it; None: never.
@@ -128,7 +128,11 @@ def with_factors(
 
 
 def _kernels(params: Any) -> Any:
-    """True for layers' kernels; False for biases, scales, tokens, position tables."""
+    """True for kernels and prototypes (of a last layer), else False.
+
+    Biases, scales, tokens and position tables are none.
+    """
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: getattr(path[-1], "key", None) == "kernel", params
+        lambda path, _: getattr(path[-1], "key", None) in ("kernel", "prototypes"),
+        params,
     )
