@@ -31,9 +31,9 @@ STUDY = grid.Study(
     baseline="graph_matching",
     seeds=(0, 1, 2),
     overrides={
-        "train.steps": 800,
+        "train.steps": 500,  # at most 6 minutes a run on two cores
         "train.evaluate_every_steps": 100,
-        "train.checkpoint_every_steps": 200,
+        "train.checkpoint_every_steps": 250,
         "train.knn_every_epochs": 2.0,
     },
     tuning=grid.Tuning(

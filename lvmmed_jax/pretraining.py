@@ -97,6 +97,8 @@ def prepare(
     """
     manifest = mixture.read_manifest(data)
     check_labels(plan.config, data, manifest)
+    if held_out is not None:
+        _check_same_labels(plan.config, data, manifest, held_out)
     check = functools.partial(_check_same, extra=extra, workdir=workdir)
     train_state = running.restore(workdir, plan.abstract, check)
     if train_state is None:
@@ -240,6 +242,19 @@ def check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None
         raise ValueError(
             f"supervised.num_classes={config.supervised.num_classes}, but {data} has "
             f"{len(names)} classes: give --supervised.num_classes={len(names)}"
+        )
+
+
+def _check_same_labels(config, data, manifest, held_out) -> None:
+    """Refuses classes to measure on that have other numbers than those learned."""
+    own, others = (
+        mixture.class_names(each)
+        for each in (manifest, mixture.read_manifest(held_out))
+    )
+    if config.train.method == "supervised" and own != others:
+        raise ValueError(
+            f"--held-out {held_out} has other classes ({', '.join(others) or 'none'}) "
+            f"than {data} ({', '.join(own)}): prepare both from folders of equal names"
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 import tiny_runs
 from tiny_encoders import tiny_encoders  # noqa: F401
 
+from data_pipelines import mixture
 from lvmmed_jax import config, planning, pretraining
 from lvmmed_jax.methods import table
 from lvmmed_jax.train import checkpoint, saving, sharding, state, step
@@ -262,3 +263,18 @@ def test_classes_must_be_those_of_the_data(tmp_path):
     with pytest.raises(ValueError, match="num_classes=3, but shards has 2 classes"):
         pretraining.check_labels(settings, "shards", manifest)
     pretraining.check_labels(settings_of("dino"), "shards", {"parts": []})
+
+
+def test_classes_to_measure_on_are_those_that_are_learned(monkeypatch):
+    def manifest(*names):
+        return {"parts": [{"settings": {"classes": list(names)}}]}
+
+    def check(name, others):
+        monkeypatch.setattr(mixture, "read_manifest", lambda _: others)
+        given = settings_of(name), "shards", manifest("a", "b"), "val"
+        pretraining._check_same_labels(*given)
+
+    check("supervised", manifest("a", "b"))
+    check("dino", manifest("a", "c"))
+    with pytest.raises(ValueError, match=r"--held-out val has other classes \(a, c\)"):
+        check("supervised", manifest("a", "c"))
