@@ -6,11 +6,12 @@
 
 RESULTS.md says how $WORK is made, and what came out. All methods have the encoder, the
 images and their order, and the views' settings in common but for what
-`configs/methods.py` says of one; `supervised` learns the very classes that brain MRI and
-ultrasound are measured by, which no other method is told. The learning rate of each is chosen by three short
-runs, a third of the steps, on the validation part; then three seeds, measured on the
-test part: k-NN and linear probe on brain MRI and ultrasound, linear probes of cells on
-nuclei and hippocampus. `--train.steps=N` makes all of it shorter or longer.
+`configs/methods.py` says of one; `supervised` learns the very classes that brain MRI
+and ultrasound are measured by, which no other method is told. The learning rate of each
+is chosen by three short runs, a third of the steps, on the validation part; then three
+seeds, measured on the test part: k-NN and linear probe on brain MRI and ultrasound,
+linear probes of cells on nuclei and hippocampus. `--train.steps=N` makes all of it
+shorter or longer.
 """
 
 from lvmmed_jax import config_files
