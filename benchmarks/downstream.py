@@ -29,12 +29,14 @@ class Task(NamedTuple):
     Attributes:
       task: of `evaluate`.
       config: a shipped one.
-      overrides: of it.
+      steps: of a run, by how many labels it has.
+      overrides: of the config.
       metrics: that the table has.
     """
 
     task: str
     config: str
+    steps: dict[str, int]
     overrides: tuple[str, ...]
     metrics: tuple[str, ...]
 
@@ -50,27 +52,34 @@ _CLASSES = (
     "--augmentation.rotation=15",
     "--augmentation.scale=(0.8,1.25)",
     "--augmentation.shift=0.05",
-    "--train.fixed_steps=300",
     "--train.num_evaluations=3",
 )
 TASKS = {
     "nuclei": Task(
         "segmentation",
         "drive_native",
+        {"10 %": 400, "100 %": 400},
         (
             "--data.size=128",
             "--data.num_workers=0",
             "--model.decoder_width=8",
-            "--train.fixed_steps=400",
             "--train.num_evaluations=1",
         ),
         ("dice",),
     ),
     "breast_ultrasound": Task(
-        "classification", "brain_tumor", _CLASSES, ("accuracy", "auc")
+        "classification",
+        "brain_tumor",
+        {"10 %": 300, "100 %": 300},
+        _CLASSES,
+        ("accuracy", "auc"),
     ),
     "brain_tumor_mri": Task(
-        "classification", "brain_tumor", _CLASSES, ("accuracy", "auc")
+        "classification",
+        "brain_tumor",
+        {"10 %": 300, "100 %": 900},  # 30 and 9 epochs
+        _CLASSES,
+        ("accuracy", "auc"),
     ),
 }
 
@@ -123,7 +132,8 @@ def _train(options, name, labels, start, seed) -> pathlib.Path:
     workdir = options.work / "downstream" / name / f"{start}_{share or 'all'}_{seed}"
     init = f"{'random:' if start == 'random' else ''}{options.encoder}"
     words = [task.config, "--init", init, "--data", options.work / name]
-    words += ["--workdir", workdir, *task.overrides, *options.more]
+    words += ["--workdir", workdir, *task.overrides]
+    words += [f"--train.fixed_steps={task.steps[labels]}", *options.more]
     words += [f"--train.seed={seed}", f"--data.labels={share}"]
     _run(options, "finetune", *words)
     return workdir

@@ -138,20 +138,24 @@ def test_data_of_another_kind_is_refused(tmp_path):
     assert finetune_config.HEADS.keys() == set(examples._KINDS.values())
 
 
-def test_external_masks_are_read_with_the_values_of_the_network(tmp_path):
-    data = tmp_path / "data"
+def _organs(data):
+    """Pictures with the classes 2 and 7."""
     for folder in ("images", "labels"):
         (data / folder).mkdir(parents=True)
     generator = np.random.default_rng(0)
-    for number in range(3):
+    for number in range(6):
         pixels = generator.integers(0, 255, (40, 40), np.uint8)
         PIL.Image.fromarray(pixels).save(data / "images" / f"{number}.png")
         mask = np.zeros((40, 40), np.uint8)
         mask[:10], mask[30:] = 2, 7
         PIL.Image.fromarray(mask).save(data / "labels" / f"{number}.png")
-    found = examples.read(str(data))
+    return data
+
+
+def test_external_masks_are_read_with_the_values_of_the_network(tmp_path):
+    found = examples.read(str(_organs(tmp_path / "data")))
     whole = examples.elsewhere(found, ("background", "2", "5", "7"))
-    assert [len(whole.rows[part]) for part in ("train", "val", "test")] == [0, 0, 3]
+    assert [len(whole.rows[part]) for part in ("train", "val", "test")] == [0, 0, 6]
     assert np.unique(examples.truth(whole, 0)).tolist() == [0, 1, 3]
     with pytest.raises(ValueError, match=r"has background, 2, 7, and the network"):
         examples.elsewhere(found, ("background", "foreground"))
@@ -192,9 +196,16 @@ def test_the_papers_masks_are_of_the_networks_size_and_one_foreground(tmp_path):
         assert truth.shape == mask.shape == (32, 32)
         assert set(np.unique(mask)) <= {0, 1} and set(np.unique(truth)) <= {0, 1}
     official = predictions.masks_of(predictor, {}, found, rows, resized=True)
-    assert official.class_names == ("background", "foreground")
     held = official.in_truth[:, 0]
     assert official.values["dice"][held].mean() > 0.8
+    several = _divided(_organs(tmp_path / "organs"), tmp_path / "two")
+    own, official = (
+        predictions.masks_of(predictor, {}, several, rows, resized=resized)
+        for resized in (False, True)
+    )
+    assert own.class_names == ("background", "2", "7")
+    assert official.class_names == ("background", "foreground")
+    assert official.values["dice"].shape == (6, 1) and official.in_truth.all()
 
 
 @pytest.mark.parametrize("segments", [True, False])

@@ -56,9 +56,10 @@ def test_groups_are_drawn_whole():
     expected = probes.bootstrap_seeds(several, seed=0)
     found = probes.bootstrap_seeds(np.repeat(several, 7, 1), seed=0, groups=groups)
     assert found == pytest.approx(expected)
-    uneven = np.array([0, 1, 1, 1])  # a mean over images, not over groups
-    found = probes.bootstrap(np.array([0.0, 1, 1, 1]), seed=0, groups=uneven)
-    assert found.value == 0.75
+    uneven = np.repeat(np.arange(100), np.arange(100))  # large groups, large values
+    found = probes.bootstrap(uneven.astype(float), seed=0, groups=uneven)
+    assert found.low < found.value < found.high  # of images, not of groups
+    assert found.low > 49.5
 
 
 def test_knn_takes_fewer_neighbours_where_there_are_fewer():
