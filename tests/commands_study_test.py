@@ -22,11 +22,17 @@ def get_study():
     return grid.Study(
         config="{config}",
         variants={{"matching": {{}}, "simclr": {{"train.method": "simclr"}}}},
-        evaluation=grid.Evaluation(("kinds",), tasks=("knn",)),
+        evaluation=grid.Evaluation(("kinds",), {evaluation}),
         baseline="matching",
         seeds=(0,),
     )
 '''
+
+
+def _text(folder, evaluation="tasks=('knn',)"):
+    """A study's file."""
+    config = tiny_runs.write_config(folder)
+    return _STUDY.format(config=config, evaluation=evaluation)
 
 
 def _study(*words):
@@ -38,7 +44,7 @@ def made(tmp_path_factory):
     """The study's file, and where its data is."""
     folder = tmp_path_factory.mktemp("study")
     path = folder / "study.py"
-    path.write_text(_STUDY.format(config=tiny_runs.write_config(folder)))
+    path.write_text(_text(folder))
     labelled_files.class_folders(folder / "kinds", dark=12, bright=12)
     return path, tiny_runs.make_shards(folder), folder
 
@@ -104,7 +110,7 @@ def test_other_settings_need_another_folder(words, made_up, capsys):
     assert _study(*words) == 0
     capsys.readouterr()
     assert _study(*words, "--train.steps=3") == 1
-    assert "train.steps: 3, there 6" in capsys.readouterr().err
+    assert "train.steps: 3, there unset" in capsys.readouterr().err
 
 
 def test_failures_are_one_line_at_the_end(words, monkeypatch, made_up, capsys):
@@ -153,3 +159,24 @@ def test_misuse_ends_with_2(words):
     with pytest.raises(SystemExit) as end:
         command.main(["quickstart", "--data", "x", "--workdir", "y", *words])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        ("tasks=('knm',)", "tasks are knn, linear_probe, not knm"),
+        ("tasks=()", "not none"),
+        ("few_labels='x'", "neither a share such as 5%"),
+        ("part='val'", "kinds: has no val/ beside train/"),
+    ],
+)
+def test_what_evaluate_would_refuse_is_told_before_anything_runs(
+    made, tmp_path, capsys, evaluation, message
+):
+    _, shards, labelled = made
+    path = tmp_path / "study.py"
+    path.write_text(_text(tmp_path, evaluation))
+    words = [path, "--data", shards, "--labelled", labelled]
+    assert _study(*words, "--workdir", tmp_path / "w") == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "w").exists()

@@ -52,9 +52,6 @@ def test_what_the_study_varies_is_not_overridden(tmp_path, key, who):
         ({"tuning": dataclasses.replace(studies.TUNING, share=0.0)}, "share"),
         ({"tuning": dataclasses.replace(studies.TUNING, key="rate")}, "section.key"),
         ({"evaluation": grid.Evaluation(("a",), part="tests")}, "test or val"),
-        ({"evaluation": grid.Evaluation(("a",), tasks=("knm",))}, "not knm"),
-        ({"evaluation": grid.Evaluation(("a",), tasks=())}, "not none"),
-        ({"evaluation": grid.Evaluation(("a",), few_labels="x")}, "neither a share"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(tmp_path, changes, message):

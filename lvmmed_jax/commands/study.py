@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
 
     study, workdir = _study(arguments, overrides), arguments.workdir
     inputs = record.Inputs(arguments.data, arguments.held_out, arguments.labelled)
+    _check_evaluations(study, inputs)
     whole = record.write(study, workdir, inputs)
     if len(groups := jobs.by_images(study)) > 1:
         apart = "; ".join(", ".join(names) for names in groups)
@@ -77,6 +78,23 @@ def _study(arguments: argparse.Namespace, overrides: dict[str, Any]):
         )
     variants = {name: study.variants[name] for name in arguments.only}
     return dataclasses.replace(study, variants=variants)
+
+
+def _check_evaluations(study, inputs) -> None:
+    """Refuses what `evaluate` would refuse after the first training."""
+    from data_pipelines import labelled
+    from lvmmed_jax import few_labels, measuring
+
+    for evaluation in study.evaluations:
+        few_labels.parse(evaluation.few_labels)
+        unknown = [each for each in evaluation.tasks if each not in measuring.TASKS]
+        if unknown or not evaluation.tasks:
+            raise ValueError(
+                f"an evaluation's tasks are {', '.join(measuring.TASKS)}, not "
+                f"{unknown[0] if unknown else 'none'}"
+            )
+        for name in evaluation.data:
+            labelled.check_part(inputs.place(name), evaluation.part)
 
 
 def _train(job, study, inputs) -> int:

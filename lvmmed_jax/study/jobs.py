@@ -134,18 +134,7 @@ def check(study: grid.Study) -> None:
     Raises:
       ValueError: names the variant.
     """
-    # here, so that `report` does not wait for jax
-    from lvmmed_jax import few_labels, measuring
-
     grid.validate(study)
-    for evaluation in study.evaluations:
-        few_labels.parse(evaluation.few_labels)
-        unknown = [each for each in evaluation.tasks if each not in measuring.TASKS]
-        if unknown or not evaluation.tasks:
-            raise ValueError(
-                f"an evaluation's tasks are {', '.join(measuring.TASKS)}, not "
-                f"{unknown[0] if unknown else 'none'}"
-            )
     for name, own in study.variants.items():
         try:
             config = config_files.load(study.config, {**study.overrides, **own})

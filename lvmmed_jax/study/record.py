@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
-from data_pipelines import labelled, manifest
+from data_pipelines import manifest
 from lvmmed_jax import files
 from lvmmed_jax.study import finished, grid, jobs
 from lvmmed_jax.weights import reading
@@ -13,7 +13,7 @@ from lvmmed_jax.weights import reading
 FILE = "study.json"
 _LOCK = ".study.lock"
 _SHARDS = {"data": "--data", "held_out": "--held-out"}
-_SHARED = ("config", "overrides", "tuning")  # by all runs of a folder
+_SHARED = ("config", "tuning")  # by all runs of a folder, and overrides
 
 
 class Inputs(NamedTuple):
@@ -54,14 +54,10 @@ def write(study: grid.Study, workdir: pathlib.Path, inputs: Inputs) -> grid.Stud
 
     Raises:
       FileNotFoundError: data that it needs is not there.
-      ValueError: the folder holds a study on other shards or of other settings, or data
-        to measure on has no such part.
+      ValueError: the folder holds a study on other shards or of other settings.
     """
-    for evaluation in study.evaluations:
-        for name in evaluation.data:
-            labelled.check_part(inputs.place(name), evaluation.part)
-    if study.knn_data:
-        inputs.place(study.knn_data)
+    for name in study.labelled:
+        inputs.place(name)
     hashes = {name: _digest(getattr(inputs, name)) for name in _SHARDS}
     workdir.mkdir(parents=True, exist_ok=True)
     with files.locked(workdir / _LOCK, wait=True):
@@ -89,6 +85,7 @@ def _merged(
         return study
     now = json.loads(json.dumps(dataclasses.asdict(study)))
     changed = [name for name in _SHARED if now[name] != before[name]]
+    changed += _differences(now["overrides"], before["overrides"])
     both = now["variants"].keys() & before["variants"].keys()
     changed += [
         f"variant {name}"
@@ -105,6 +102,15 @@ def _merged(
         variants=before["variants"] | study.variants,
         seeds=tuple(sorted({*before["seeds"], *study.seeds})),
     )
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Settings that are not the same, one that is not there being the config's."""
+    return [
+        f"{key}: {ours.get(key, 'unset')}, there {theirs.get(key, 'unset')}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
 
 
 def _digest(shards: pathlib.Path | None) -> str | None:
