@@ -43,30 +43,32 @@ def compare(
       several labels the mean area under their ROC curves), with 95 % bootstrap
       intervals over the test images' groups, of few labels over seeds too.
     """
-    results, by_image, pictures = [], [], None
+    results, by_image, pictures, groups = [], [], None, _groups(data)
     first = next(iter(measured.values()))
     for name in first.correct:
         values = {model: one.correct[name] for model, one in measured.items()}
-        results.append(_result(name, "accuracy", None, values, data, seed))
+        row = _result(name, "accuracy", None, values, data, groups, seed)
+        results.append(row)
         by_image.append(values)
     for name, budget in first.few:
         drawn = {model: one.few[name, budget] for model, one in measured.items()}
-        results.append(_few(name, budget, drawn, data, seed))
+        results.append(_few(name, budget, drawn, data, groups, seed))
         by_image.append({k: one.correct.mean(axis=0) for k, one in drawn.items()})
     for name in first.scores:
         scores = {model: one.scores[name] for model, one in measured.items()}
-        results.append(_areas(name, scores, data, seed))
+        results.append(_areas(name, scores, data, groups, seed))
         by_image.append({})  # an area is of all images together
     if first.masks is not None:
         predictions = {model: one.masks for model, one in measured.items()}
         for label, class_name in list(enumerate(data.mask_names))[1:]:
             values = _dice(predictions, data, label)
-            results.append(
-                _result("linear_probe", "dice", class_name, values, data, seed)
+            row = _result(
+                "linear_probe", "dice", class_name, values, data, groups, seed
             )
+            results.append(row)
             by_image.append(values)
         pictures = _overlays(predictions, data)
-    return Evaluation(results, by_image, _groups(data), pictures)
+    return Evaluation(results, by_image, groups, pictures)
 
 
 def _groups(data: labelled.Labelled) -> np.ndarray | None:
@@ -77,14 +79,14 @@ def _groups(data: labelled.Labelled) -> np.ndarray | None:
     return np.unique(keys, return_inverse=True)[1].astype(np.int32)
 
 
-def _areas(task, scores, data, seed) -> dict[str, Any]:
+def _areas(task, scores, data, groups, seed) -> dict[str, Any]:
     """A row of evaluation.json: the mean area under the curves of several labels."""
     test = data.is_test
     truth, row = data.label_sets[test], _head(task, "auc", None, data)
     count, names = len(several_labels.measured(truth)), data.class_names
     absent = f" of {len(names)}" if count < len(names) else ""
     row["target"] = f"{count}{absent} labels"
-    groups = np.arange(len(truth)) if data.keys is None else _groups(data)
+    groups = np.arange(len(truth)) if groups is None else groups
     found = several_labels.mean_area(truth, scores, groups, seed=seed)
     return row | {name: interval._asdict() for name, interval in found.items()}
 
@@ -103,11 +105,11 @@ def _dice(predictions, data, label: int) -> dict[str, np.ndarray]:
     }
 
 
-def _result(task, metric, class_name, values, data, seed) -> dict[str, Any]:
+def _result(task, metric, class_name, values, data, groups, seed) -> dict[str, Any]:
     """A row of evaluation.json."""
     row, values = _head(task, metric, class_name, data), _with_difference(values)
     for name, one in values.items():
-        found = probes.bootstrap(one, seed=seed, groups=_groups(data))
+        found = probes.bootstrap(one, seed=seed, groups=groups)
         row[name] = found._asdict()
     return row
 
@@ -132,7 +134,7 @@ def _head(task, metric, class_name, data) -> dict[str, Any]:
     }
 
 
-def _few(task, budget, drawn, data, seed) -> dict[str, Any]:
+def _few(task, budget, drawn, data, groups, seed) -> dict[str, Any]:
     """A row of evaluation.json, with `labels` and `seeds`; the means by seed too."""
     first = next(iter(drawn.values()))
     row = _head(task, "accuracy", None, data) | {
@@ -142,7 +144,7 @@ def _few(task, budget, drawn, data, seed) -> dict[str, Any]:
     }
     values = _with_difference({name: each.correct for name, each in drawn.items()})
     for name, each in values.items():
-        found = probes.bootstrap_seeds(each, seed=seed, groups=_groups(data))
+        found = probes.bootstrap_seeds(each, seed=seed, groups=groups)
         row[name] = found._asdict() | {"by_seed": each.mean(axis=1).tolist()}
     return row
 

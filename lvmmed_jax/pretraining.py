@@ -247,11 +247,13 @@ def check_labels(config: configs.Config, data, manifest: dict[str, Any]) -> None
 
 def _check_same_labels(config, data, manifest, held_out) -> None:
     """Refuses classes to measure on that have other numbers than those learned."""
+    if config.train.method != "supervised":
+        return
     own, others = (
         mixture.class_names(each)
         for each in (manifest, mixture.read_manifest(held_out))
     )
-    if config.train.method == "supervised" and own != others:
+    if own != others:
         raise ValueError(
             f"--held-out {held_out} has other classes ({', '.join(others) or 'none'}) "
             f"than {data} ({', '.join(own)}): prepare both from folders of equal names"

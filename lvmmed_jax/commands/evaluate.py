@@ -77,7 +77,7 @@ def run(
     seed: int,
     part: str,
     few: str = "",
-    num_seeds: int = 5,
+    num_seeds: int = _NUM_SEEDS,
     against: pathlib.Path | None = None,
     salt_file: pathlib.Path | None = None,
     starts: dict | None = None,
@@ -113,6 +113,9 @@ def run(
     how = tasks, budgets, range(seed, seed + num_seeds)
     config = encoders.run_config(model)
     start = encoders.load(model) if config is None else encoders.random(config)
+    # the weights do not say in which precision they are applied
+    form = None if config is None else config.model
+    identity = encoders.digest(start), form, start.image_size
     pretrained = None if config is None else encoders.load(model)
     rows, by_image, pictures, skipped = [], [], None, []
     for name, is_one_of_many in _data_sets(data):
@@ -125,9 +128,7 @@ def run(
             continue
         print(_about(examples), file=sys.stderr)
         measuring.check(examples, tasks)
-        # the weights do not say in which precision they are applied
-        form = None if config is None else config.model
-        key = (encoders.digest(start), form, start.image_size, name, part, seed, *how)
+        key = (*identity, name, part, seed, *how)
         if key not in starts:
             calibrated = _calibrated(start, examples)
             starts[key] = measuring.measure(calibrated, examples, *how)

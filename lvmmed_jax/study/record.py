@@ -1,11 +1,11 @@
 """study.json: what a study is and which data it reads, for resuming and its report."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any, NamedTuple
 
 from data_pipelines import manifest
+from lvmmed_jax import config as configs
 from lvmmed_jax import files
 from lvmmed_jax.study import finished, grid, jobs
 from lvmmed_jax.weights import reading
@@ -83,7 +83,7 @@ def _merged(
     """The study with variants and seeds of before; what all runs share is the same."""
     if not before:
         return study
-    now = json.loads(json.dumps(dataclasses.asdict(study)))
+    now = configs.as_json(study)
     changed = [name for name in _SHARED if now[name] != before[name]]
     changed += _differences(now["overrides"], before["overrides"])
     both = now["variants"].keys() & before["variants"].keys()
