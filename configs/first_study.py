@@ -33,9 +33,9 @@ STUDY = grid.Study(
     baseline="graph_matching",
     seeds=(0, 1, 2),
     overrides={
-        "train.steps": 500,  # at most 6 minutes a run on two cores
+        "train.steps": 400,  # at most 6 minutes a run on two cores
         "train.evaluate_every_steps": 100,
-        "train.checkpoint_every_steps": 250,
+        "train.checkpoint_every_steps": 200,
         "train.knn_every_epochs": 2.0,
     },
     tuning=grid.Tuning(
