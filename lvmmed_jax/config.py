@@ -101,6 +101,7 @@ class Optimizer:
     ema_decay: float | None = None  # of averaged weights, which are evaluated then
     layer_decay: float = 1.0  # the rate of a block of the encoder against the next one
     frozen_stages: int = 0  # of the encoder, with its stem; of a ViT: blocks
+    frozen_patches: bool = False  # a ViT's projection of patches stays (MoCo-v3)
 
 
 @dataclasses.dataclass(frozen=True)

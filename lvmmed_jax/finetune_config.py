@@ -167,10 +167,11 @@ def validate(config: Finetune) -> None:
     if data.native and data.keep_aspect:
         raise ValueError("data.keep_aspect is of resized images: not with data.native")
     frozen = model.tuning == "linear_probe"
-    if frozen and (model.lora_rank or config.optimizer.frozen_stages):
+    tx = config.optimizer
+    if frozen and (model.lora_rank or tx.frozen_stages or tx.frozen_patches):
         raise ValueError(
             "model.tuning=linear_probe freezes the whole encoder: not with "
-            "model.lora_rank or optimizer.frozen_stages"
+            "model.lora_rank, optimizer.frozen_stages or optimizer.frozen_patches"
         )
     if frozen and model.head == "conv_unet":
         raise ValueError(

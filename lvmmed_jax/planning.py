@@ -10,7 +10,7 @@ import numpy as np
 from data_pipelines import mixture
 from lvmmed_jax import config as configs
 from lvmmed_jax.methods import table
-from lvmmed_jax.models import encoder_table, position
+from lvmmed_jax.models import encoder_table, position, vit_table
 from lvmmed_jax.train import optimizer, sharding, state, step, task
 
 Factors = Callable[[tuple[str, ...]], float]
@@ -139,12 +139,17 @@ def make_method(
 
 
 def check_frozen(settings: configs.Optimizer, encoder: str) -> None:
-    """Refuses more frozen stages than an encoder has.
+    """Refuses to freeze what an encoder does not have.
 
     Raises:
       ValueError: so, or an encoder that does not exist.
     """
     sizes = encoder_table.find(encoder).stage_sizes
+    if settings.frozen_patches and encoder not in vit_table.VARIANTS:
+        raise ValueError(
+            f"optimizer.frozen_patches needs a vision transformer, which {encoder} is "
+            "not"
+        )
     if settings.frozen_stages > len(sizes):
         raise ValueError(
             f"optimizer.frozen_stages={settings.frozen_stages} must be at most "
@@ -159,7 +164,8 @@ def rate_factors(settings: configs.Optimizer, model: configs.Model) -> Factors |
       settings: of the optimiser.
       model: of the encoder.
     """
-    if settings.layer_decay == 1 and not settings.frozen_stages and not model.lora_rank:
+    frozen = settings.frozen_stages or settings.frozen_patches or model.lora_rank
+    if settings.layer_decay == 1 and not frozen:
         return None
     return functools.partial(_rate_factor, settings, model)
 
@@ -176,6 +182,8 @@ def _rate_factor(
     if network not in ("encoder", "lora"):
         return 1.0
     if network == "encoder" and model.lora_rank:
+        return 0.0
+    if settings.frozen_patches and path[1] == "patch_embedding":
         return 0.0
     sizes = encoder_table.find(model.encoder).stage_sizes
     layer = encoder_table.layer_of(path[1], sizes)

@@ -121,6 +121,22 @@ def test_frozen_stages_stay_bit_for_bit(step_of, optimizer):
     assert now.params["encoder"]["Conv_0"]["kernel"].shape not in kept
 
 
+def test_frozen_patches_stay_bit_for_bit(step_of):
+    before, after, _ = step_of(
+        {
+            "model.encoder": "vit_s16",
+            "train.method": "moco_v3",
+            "moco_v3.hidden": 8,
+            "moco_v3.width": 6,
+            "optimizer.frozen_patches": True,
+            "optimizer.name": "adamw",
+            "optimizer.weight_decay": 0.1,
+        }
+    )
+    moves = _moves(before, after)
+    assert {name for name, move in moves.items() if move == 0} == {"patch_embedding"}
+
+
 def test_frozen_stages_do_not_look_at_the_batch():
     network = encoder_table.find("resnet8").make("resnet8", 4, np.float32, False)
     images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
@@ -162,6 +178,7 @@ def test_gradient_of_frozen_stages_is_nothing(encoder):
     [
         ("optimizer.frozen_stages", 4, "must be at most 3: resnet8 has no more"),
         ("optimizer.frozen_stages", -1, "must be at least 0"),
+        ("optimizer.frozen_patches", True, "a vision transformer, which resnet8 is"),
         ("optimizer.layer_decay", 0.0, "must be above 0"),
         ("optimizer.layer_decay", 1.5, "must be between 0 and 1"),
         ("model.lora_rank", -1, "must be at least 0"),

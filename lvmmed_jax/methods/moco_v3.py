@@ -1,7 +1,7 @@
 """MoCo-v3 (Chen et al. 2021): a slow teacher and a predictor; no queue.
 
-The paper's for ViTs; every encoder does. The projection of patches is trained like all
-else (the paper freezes it).
+The paper's for ViTs; every encoder does. The paper freezes a ViT's projection of
+patches (section 4.2), which is the optimiser's: `optimizer.frozen_patches`.
 """
 
 import jax
