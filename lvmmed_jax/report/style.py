@@ -27,7 +27,8 @@ svg text { font-family: inherit !important; }
   padding: 0 .6rem; font-weight: 600; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .scroll { overflow-x: auto; }
-td, thead th { white-space: nowrap; }
+td { white-space: nowrap; }
+thead th { vertical-align: bottom; }
 table { border-collapse: collapse; font-size: .9375rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top;
@@ -71,7 +72,7 @@ summary { cursor: pointer; padding: .3rem 0; }
 details td { white-space: normal; overflow-wrap: anywhere; }
 @media print { main { max-width: none; } h2, h3 { break-after: avoid; }
   html { font-size: 12px; } body { font-size: 1rem; }
-  td, thead th { white-space: normal; }
+  td { white-space: normal; }
   .wide { --cell: 300px; } .small { --cell: 200px; } .pairs { --cell: 150px; }
   .tiles { --cell: 60px; }
   * { print-color-adjust: exact; }

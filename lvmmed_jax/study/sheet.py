@@ -55,7 +55,9 @@ def _results(found: comparison.Comparison) -> str:
         for name, cells in found.cells.items()
     ]
     notes = map(markup.note, tables.meaning(found))
-    table = markup.table(("", *found.labels), lines)
+    # a line may end between the names of two classes
+    labels = [label.replace("/", "/\u200b") for label in found.labels]
+    table = markup.table(("", *labels), lines)
     return markup.section("What came out", table, *notes)
 
 
