@@ -150,12 +150,12 @@ def _runs(found: comparison.Comparison) -> str:
         lines.append(
             [
                 name,
-                " ".join(f"{key}={value}" for key, value in own.items()) or "–",
                 f"{healthy} of {len(some)}",
                 *_lasts(some),
+                " ".join(f"{key}={value}" for key, value in own.items()) or "–",
             ]
         )
-    head = ("", "its settings", "healthy", "images", "time a run", "images per second")
+    head = ("", "healthy", "images", "time a run", "images per second", "its settings")
     return markup.section("The runs", markup.table(head, lines))
 
 
