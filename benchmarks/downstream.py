@@ -1,12 +1,12 @@
 """Does pre-training help downstream? Three tasks, few and all labels, three seeds.
 
     python benchmarks/shared_corpus.py $DATA $WORK
-    python benchmarks/downstream.py $WORK --encoder $WORK/runs/shared_corpus
+    python benchmarks/downstream.py $WORK --encoder runs/shared_corpus
 
-fine-tunes the encoder of `configs/shared_corpus.py` and its random start on the
-training parts of $WORK (nuclei: Dice; breast ultrasound, brain-tumour MRI: accuracy,
-AUC), tests all on the test parts, and prints a table. What is done stays in
-$WORK/downstream: the same command goes on, and --only does a part.
+fine-tunes an encoder, that of `configs/shared_corpus.py` whose command stands there,
+and its random start on the training parts of $WORK (nuclei: Dice; breast ultrasound,
+brain-tumour MRI: accuracy, AUC), tests all on the test parts, and prints a table. What
+is done stays in $WORK/downstream: the same command goes on, and --only does a part.
 
 As an outside check on correctness, nuclei with all labels reach a Dice of 0.88 or more.
 """

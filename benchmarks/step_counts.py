@@ -1,8 +1,9 @@
 """Counts a training step without running it: operations, bytes, collectives.
 
-    python benchmarks/step_counts.py --config lvmmed_resnet50 --compile
+    python benchmarks/step_counts.py --config lvmmed_resnet50
 
-`scaling.py` calls this in a process of its own, on fake CPU devices. Prints JSON.
+Prints JSON. `scaling.py` calls `run`, which makes a process of fake CPU devices and
+has the step compiled too.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""Values of runs: each file has a `get_config` and says what it reproduces."""
+"""Values of runs (`get_config`) and studies (`get_study`): what each reproduces."""
