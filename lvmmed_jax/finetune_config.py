@@ -167,8 +167,9 @@ def validate(config: Finetune) -> None:
     if data.native and data.keep_aspect:
         raise ValueError("data.keep_aspect is of resized images: not with data.native")
     frozen = model.tuning == "linear_probe"
-    tx = config.optimizer
-    if frozen and (model.lora_rank or tx.frozen_stages or tx.frozen_patches):
+    settings = config.optimizer
+    partly = model.lora_rank or settings.frozen_stages or settings.frozen_patches
+    if frozen and partly:
         raise ValueError(
             "model.tuning=linear_probe freezes the whole encoder: not with "
             "model.lora_rank, optimizer.frozen_stages or optimizer.frozen_patches"

@@ -33,20 +33,24 @@ def _run(*words):
     assert ended.returncode == 0, ended.stderr
 
 
+def _records(folder):
+    """All records of some shards."""
+    source = mixture.read_records(folder, mixture.read_manifest(folder))
+    return [records.decode(source[number]) for number in range(len(source))]
+
+
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Images that packages ship, their modalities as classes; a fourth is held out."""
     folder = tmp_path_factory.mktemp("data")
     _run("prepare", "packaged", "--out", folder / "plain", "--size", 96)
-    source = mixture.read_records(
-        folder / "plain", mixture.read_manifest(folder / "plain")
-    )
     by_class = collections.defaultdict(list)
-    for number in range(len(source)):
-        record = records.decode(source[number])
+    for record in _records(folder / "plain"):
         by_class[record.modality].append(records.image(record))
     for name, images in by_class.items():
-        for number, image in enumerate(images if len(images) >= MIN_IMAGES else ()):
+        if len(images) < MIN_IMAGES:
+            continue
+        for number, image in enumerate(images):
             part = "train" if number % 4 else "val"
             place = folder / "classes" / part / name
             place.mkdir(parents=True, exist_ok=True)
@@ -99,6 +103,5 @@ def test_mae_tells_more_of_hidden_patches_than_their_mean(learn):
 def test_supervised_tells_more_than_how_often_classes_are(learn, shards):
     """Which has the entropy of the labels as its loss."""
     learnt = learn("supervised")[-1]["loss_no_noise"]
-    source = mixture.read_records(shards / "val", mixture.read_manifest(shards / "val"))
-    labels = [records.decode(source[number]).label for number in range(len(source))]
+    labels = [record.label for record in _records(shards / "val")]
     assert learnt < stats.entropy(np.bincount(labels)) / 4
